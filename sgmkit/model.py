@@ -1,0 +1,152 @@
+"""What a model is: something that offers a `Reverse` to solvers and turns states into data."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sgmkit.dataset import Batch
+from sgmkit.errors import BadValue, Incompatible
+from sgmkit.likelihood import Likelihood, flow_likelihood
+from sgmkit.linear import act, as_matrix, semidefinite_factor
+from sgmkit.noise import Noise
+from sgmkit.reverse import Reverse
+from sgmkit.solver import Last, Solver, finish
+
+Start = Literal["prior", "exact"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A training loss, ``total ()``, and its named ``parts``, each ``()``."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What sampling returns.
+
+    Args:
+        x: ``(B, *event)``, decoded.
+        u: the states the solver ended in, ``(B, k, *event)``.
+        start: the states it started from, ``(B, k, *event)``.
+        nfe: network evaluations of each sample, counted, int64 ``(B,)``.
+        decoder_calls: calls of a decoder, which are not network evaluations of the score.
+    """
+
+    x: Tensor
+    u: Tensor
+    start: Tensor
+    nfe: Tensor
+    decoder_calls: int = 0
+
+
+class Model(nn.Module, ABC):
+    """A distribution over tensors of shape ``event``, as the end of a reverse process."""
+
+    event: tuple[int, ...]
+    t_min: float = 1e-3
+    """Where grids, likelihoods and last-step rules end; stored with the model."""
+
+    @abstractmethod
+    def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
+        """The problem that a solver integrates, for labels ``y (B,)`` or none."""
+
+    @abstractmethod
+    def decode(self, u: Tensor, noise: Noise | None = None) -> Tensor:
+        """Data ``(B, *event)`` from states ``(B, k, *event)`` at t_min."""
+
+    def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
+        """Training loss on one batch; ``progress`` in [0, 1] is for annealing."""
+        raise Incompatible(f"{type(self).__name__} has nothing to train")
+
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """Parameter groups for the optimiser."""
+        return [{"params": list(self.parameters())}]
+
+    def state_like(self) -> Tensor:
+        """An empty tensor with the dtype and device of the model's states."""
+        tensors = [*self.parameters(), *self.buffers()]
+        return (tensors[0] if tensors else torch.zeros(0)).new_empty(0)
+
+    def start(self, noise: Noise, how: Start = "prior", y: Tensor | None = None) -> Tensor:
+        """States at the horizon, ``(B, k, *event)``, one for each id of ``noise``.
+
+        ``prior`` draws from N(0, prior_cov); ``exact`` from the law of u_T, where it is known.
+        """
+        if how == "exact":
+            return self.start_exactly(noise)
+        if how != "prior":
+            raise BadValue(f"start {how!r} is none of prior, exact")
+        sde = self.reverse(noise, y).sde
+        shape = (len(noise.ids), sde.phases, *self.state_event())
+        z = noise.stream("start")(self.state_like().new_empty(shape))
+        root = semidefinite_factor(sde.prior_cov().tolist())
+        return act(as_matrix(root, sde.phases, z), z)
+
+    def start_exactly(self, noise: Noise) -> Tensor:
+        """States from the exact law of u_T."""
+        raise Incompatible(f"{type(self).__name__} does not know the law of u_T; use --start prior")
+
+    def state_event(self) -> tuple[int, ...]:
+        """Shape of one phase of the state: ``event``, unless the model has a latent space."""
+        return self.event
+
+    def sample(
+        self,
+        n: int,
+        solver: Solver,
+        grid: Tensor,
+        noise: Noise,
+        *,
+        last: Last = "none",
+        start: Start = "prior",
+        y: Tensor | None = None,
+    ) -> Samples:
+        """Draw ``n`` samples: the start from ``noise``'s stream "start", the steps from "step".
+
+        Args:
+            n: number of samples, one for each id of ``noise``.
+            solver: integrates from ``grid[0]`` to ``grid[-1]``.
+            grid: decreasing times, ``(steps + 1,)`` float64.
+            noise: draws by sample id, so a sample does not depend on its batch.
+            last: rule for the way from ``grid[-1]`` to 0.
+            start: where u_T comes from.
+            y: labels ``(n,)`` or None.
+
+        Raises:
+            Incompatible: if the solver cannot integrate the model's SDE, with its reason.
+        """
+        if len(noise.ids) != n:
+            raise BadValue(f"{n} samples need {n} sample ids, not {len(noise.ids)}")
+        with torch.inference_mode():
+            rev = self.reverse(noise.stream("step"), y)
+            if reason := solver.supports(rev.sde):
+                raise Incompatible(reason)
+            first = self.start(noise, start, y)
+            u = finish(rev, solver.solve(rev, first, grid), grid[-1], last)
+            return Samples(self.decode(u, noise.stream("decode")), u, first, rev.calls)
+
+    def nll(
+        self,
+        x: Tensor,
+        noise: Noise,
+        *,
+        probes: int | None = None,
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+        t_min: float | None = None,
+        y: Tensor | None = None,
+    ) -> Likelihood:
+        """Negative log-likelihood of ``x (B, *event)`` by the probability flow from ``t_min`` up.
+
+        See `flow_likelihood`; the cut-off is the model's own unless given.
+        """
+        rev, cut = self.reverse(noise, y), t_min or self.t_min
+        x = x.to(self.state_like())
+        return flow_likelihood(rev, x, noise, cut, probes=probes, rtol=rtol, atol=atol)

@@ -1,0 +1,300 @@
+"""Counter-based noise: every number is a function of what it is for, not of what came before.
+
+A draw of `SeededNoise` depends on (seed, stream, sample id, draw number, element) and on nothing
+else, so sample 17 meets the same noise in a batch of 1 or of 64, in any order, in any number of
+processes; solvers with one seed are compared on paired noise. A ``torch.Generator`` cannot do that:
+its n-th number belongs to whoever asks n-th, and differs between devices.
+
+Construction: BLAKE2b of (seed, stream path) gives four constants; the splitmix64 finaliser (Steele,
+Lea and Flood 2014), applied to a sample's id and these, two 64-bit keys; applied to each key and a
+draw's number, two words a and b; and word w of the draw is the finaliser of ``a + w * golden`` with
+b added between its rounds. A word makes a Box-Muller pair, elements 2w and 2w + 1 of the flattened
+event, or one uniform. Requests that repeat are generated ahead in growing blocks, which changes the
+cost and no number.
+
+Limits: words and uniforms are the same everywhere; normal numbers pass through the library's log,
+cos and sin, whose last bit may differ between devices and builds. They end at 6.66 standard
+deviations. Float32 and float64 share the integers and differ by rounding (up to 3e-4 where a
+pair's radius is near zero); half precision is rounded float32. Not for cryptography.
+"""
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from sgmkit.errors import BadValue, UserError
+
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_ROUND_1, _ROUND_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
+_AHEAD = 256
+"""Most draws generated ahead."""
+
+
+class NoiseExhausted(UserError, IndexError):
+    """More draws were asked of recorded noise than were recorded."""
+
+
+class Noise(ABC):
+    """Randomness as an argument: what every piece of numerics takes. B is the number of ids."""
+
+    ids: Tensor
+    """The samples that the rows of a draw belong to, ``(B,)`` int64; not to be written to."""
+
+    @abstractmethod
+    def __call__(self, like: Tensor) -> Tensor:
+        """Standard normal numbers: shape ``(B, ...)``, dtype and device of ``like``."""
+
+    @abstractmethod
+    def uniform(self, like: Tensor) -> Tensor:
+        """Numbers in the open interval (0, 1): shape ``(B, ...)``, dtype and device of ``like``."""
+
+    @abstractmethod
+    def select(self, index: Tensor) -> Self:
+        """The same noise for a sub-batch: distinct positions ``(b,)`` int64, or a mask ``(B,)``.
+
+        Draws are counted per sample, in one place for all views: none is ever repeated.
+        """
+
+    @abstractmethod
+    def stream(self, name: str) -> Self:
+        """Independent noise for one purpose; the same name is the same stream and counter."""
+
+
+def _mix_(x: Tensor, key: Tensor | int = 0) -> Tensor:
+    """The splitmix64 finaliser in place, with ``key`` added between its two rounds."""
+    spare = torch.empty_like(x)
+
+    def xorshift(bits: int) -> None:  # a logical shift is an arithmetic one with the sign masked
+        torch.bitwise_right_shift(x, bits, out=spare)
+        x.bitwise_xor_(spare.bitwise_and_((1 << (64 - bits)) - 1))
+
+    xorshift(30)
+    x.mul_(_ROUND_1).add_(key)
+    xorshift(27)
+    x.mul_(_ROUND_2)
+    xorshift(31)
+    return x
+
+
+def _sample_keys(seed: int, path: tuple[str, ...], ids: Tensor) -> Tensor:
+    """Two independent 64-bit keys per sample, ``(2, N)``."""
+    names = [name.encode() for name in path]
+    text = b"".join(len(part).to_bytes(8, "little") + part for part in names)
+    raw = hashlib.blake2b(seed.to_bytes(8, "little") + text, digest_size=32).digest()
+    w = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, 32, 8)]
+    start, inner = torch.tensor(w).view(2, 2, 1)
+    return _mix_(_mix_(start + ids * _GOLDEN, inner), inner)
+
+
+def _words(a: Tensor, b: Tensor, count: int) -> Tensor:
+    """``(R, count)`` random 64-bit words for the R draws with keys ``a`` and ``b``, ``(R,)``."""
+    place = torch.arange(count, device=a.device).mul_(_GOLDEN)
+    return _mix_(a[:, None] + place, b[:, None])
+
+
+def _normal_(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Fill ``out (R, n)``, float32 or float64, with Box-Muller pairs.
+
+    31 bits of a word make the radius, the other half of it the angle in [-pi, pi].
+    """
+    rows, n = out.shape
+    low, high = _words(a, b, (n + 1) // 2).view(torch.int32).view(rows, -1, 2).unbind(-1)
+    radius = low.bitwise_and(0x7FFFFFFF).to(out.dtype).add_(0.5).mul_(2.0**-31)
+    radius.log_().mul_(-2.0).sqrt_()
+    angle = high.to(out.dtype, memory_format=torch.contiguous_format).mul_(math.pi * 2.0**-31)
+    x, y = angle.cos().mul_(radius), angle.sin_().mul_(radius)
+    if n % 2:
+        out.copy_(torch.view_as_real(torch.complex(x, y)).flatten(1)[:, :n])
+    else:
+        torch.complex(x, y, out=torch.view_as_complex(out.view(rows, -1, 2)))
+
+
+def _uniform_(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Fill ``out (R, n)``: as many top bits of a word as leave the centred number exact."""
+    bits = round(-math.log2(torch.finfo(out.dtype).eps))
+    words = _words(a, b, out.shape[1]).bitwise_right_shift_(64 - bits)
+    out.copy_(words.bitwise_and_((1 << bits) - 1)).add_(0.5).mul_(2.0**-bits)
+
+
+class _Stream:
+    """What all views of one stream share."""
+
+    def __init__(self, seed: int, path: tuple[str, ...], ids: Tensor) -> None:
+        self.seed, self.path, self.ids = seed, path, ids
+        self.keys = _sample_keys(seed, path, ids)
+        self.drawn = torch.zeros_like(ids)  # draws that each sample has had
+        self.owner: SeededNoise | None = None  # drew last: its latest draws are not in `drawn` yet
+        self.children: dict[str, _Stream] = {}
+
+
+class SeededNoise(Noise):
+    """Noise that depends on (seed, stream, sample id, draw number, element) only.
+
+    Args:
+        seed: an integer in [0, 2^63).
+        sample_ids: ``(B,)`` distinct int64 numbers: they, not positions, choose the noise.
+    """
+
+    def __init__(self, seed: int, sample_ids: Sequence[int] | Tensor) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 63:
+            raise BadValue(f"seed must be an integer in [0, 2^63), not {seed!r}")
+        with torch.inference_mode(False):
+            ids = _checked_ids(sample_ids)
+            self._open(_Stream(seed, (), ids), torch.arange(len(ids)))
+
+    def _open(self, stream: _Stream, index: Tensor) -> Self:
+        self._stream, self._index, self.ids = stream, index, stream.ids[index]
+        self._keys = {index.device: stream.keys[:, index]}
+        self._streams: dict[str, Self] = {}
+        self._request: tuple[object, ...] = ()
+        self._run = 0  # draws in a row with this request
+        self._uncounted = 0
+        self._ahead: list[Tensor] = []  # next draw last
+        return self
+
+    def __call__(self, like: Tensor) -> Tensor:
+        return self._draw(like, "normal")
+
+    def uniform(self, like: Tensor) -> Tensor:
+        return self._draw(like, "uniform")
+
+    @torch.inference_mode(False)
+    def select(self, index: Tensor) -> Self:
+        chosen = self._index[_positions(index, len(self.ids))]
+        return object.__new__(type(self))._open(self._stream, chosen)
+
+    @torch.inference_mode(False)
+    def stream(self, name: str) -> Self:
+        if name not in self._streams:
+            own = self._stream
+            if name not in own.children:
+                own.children[name] = _Stream(own.seed, (*own.path, name), own.ids)
+            self._streams[name] = object.__new__(type(self))._open(own.children[name], self._index)
+        return self._streams[name]
+
+    def _draw(self, like: Tensor, law: str) -> Tensor:
+        request = (law, like.shape, like.dtype, like.device)
+        if self._stream.owner is not self or request != self._request:
+            self._begin(like, request)
+        if not self._ahead:
+            self._refill(like, law)
+        self._uncounted += 1
+        return self._ahead.pop()
+
+    def _begin(self, like: Tensor, request: tuple[object, ...]) -> None:
+        """Another view or another kind of draw: settle the counters, drop what lies ahead."""
+        _check_like(like, len(self.ids))
+        for view in (self._stream.owner, self):
+            if view is not None:
+                view._settle()
+                view._ahead, view._run = [], 0
+        self._stream.owner, self._request = self, request
+
+    def _settle(self) -> None:
+        self._stream.drawn[self._index] += self._uncounted
+        self._run += self._uncounted
+        self._uncounted = 0
+
+    @torch.inference_mode(False)  # or a block could not be used in training later
+    def _refill(self, like: Tensor, law: str) -> None:
+        """Generate as many draws as this run has made so far, within bounds; at least one."""
+        self._settle()
+        bound = 1 << (17 if like.device.type == "cpu" else 22)  # elements: cache, kernel launches
+        draws = max(1, min(self._run, _AHEAD, bound // max(1, like.numel())))
+        block = self._generate(like, law, draws, bound).to(like.dtype)
+        self._ahead = list(block.view(draws, *like.shape).unbind(0))[::-1]
+
+    def _generate(self, like: Tensor, law: str, draws: int, bound: int) -> Tensor:
+        """The next ``draws`` draws, ``(draws * B, n)`` with n the size of an event."""
+        if like.device not in self._keys:
+            self._keys[like.device] = self._keys[self.ids.device].to(like.device)
+        number = torch.arange(draws)[:, None] + self._stream.drawn[self._index]
+        keys = self._keys[like.device][:, None] + number.to(like.device).mul_(_GOLDEN)
+        a, b = _mix_(keys).flatten(1)
+        fill, dtype = (_normal_, torch.float32) if law == "normal" else (_uniform_, like.dtype)
+        dtype = torch.float64 if like.dtype == torch.float64 else dtype
+        n = math.prod(like.shape[1:])
+        out = torch.empty(len(a), n, dtype=dtype, device=like.device)
+        rows = max(1, bound // 2 // max(1, n))  # small pieces: memory that malloc keeps
+        for i in range(0, len(a), rows):
+            fill(out[i : i + rows], a[i : i + rows], b[i : i + rows])
+        return out
+
+
+class RecordedNoise(Noise):
+    """Replays given draws in order, whatever the stream and the law: for reference numbers.
+
+    Args:
+        draws: ``(B, ...)`` with one B; sample ids are 0 to B - 1. A draw serves any event of as
+            many elements. No draws at all suit a solver that draws nothing, for any B.
+    """
+
+    def __init__(self, draws: Sequence[Tensor]) -> None:
+        shapes = [tuple(draw.shape) for draw in draws]
+        if len({shape[:1] for shape in shapes}) > 1 or not all(shapes):
+            raise BadValue(f"recorded draws must be (B, ...) with one B, not {shapes}")
+        self._draws, self.ids = list(draws), torch.arange(shapes[0][0] if shapes else 0)
+        self._drawn = torch.zeros_like(self.ids)
+
+    def __call__(self, like: Tensor) -> Tensor:
+        if not self._draws:
+            raise NoiseExhausted("no draws were recorded; record what the solver draws")
+        _check_like(like, len(self.ids))
+        rows, count = list[Tensor](), len(self._draws)
+        for i, number in zip(self.ids.tolist(), self._drawn[self.ids].tolist(), strict=True):
+            if number == count:
+                raise NoiseExhausted(f"all {count} recorded draws are used; record more of them")
+            row, wanted = self._draws[number][i], like.shape[1:]
+            if row.numel() != wanted.numel():
+                shapes = f"{tuple(row.shape)}, not {tuple(wanted)}"
+                raise BadValue(f"recorded draw {number} has event shape {shapes}")
+            rows.append(row.reshape(wanted))
+        self._drawn[self.ids] += 1
+        return torch.stack(rows).to(like) if rows else torch.empty_like(like)
+
+    uniform = __call__
+
+    def select(self, index: Tensor) -> Self:
+        part = object.__new__(type(self))
+        part._draws, part._drawn = self._draws, self._drawn
+        part.ids = self.ids[_positions(index, len(self.ids))] if self._draws else self.ids
+        return part
+
+    def stream(self, name: str) -> Self:
+        return self
+
+
+def _check_like(like: Tensor, count: int) -> None:
+    if like.shape[:1] != (count,) or not like.dtype.is_floating_point:
+        shape = tuple(like.shape)
+        raise BadValue(f"noise for {count} samples cannot be drawn like {like.dtype} {shape}")
+
+
+def _checked_ids(sample_ids: Sequence[int] | Tensor) -> Tensor:
+    """A private copy on the CPU, ``(N,)`` int64."""
+    try:
+        ids = torch.as_tensor(sample_ids).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise BadValue(f"sample ids must be int64 numbers, not {sample_ids!r:.60}") from None
+    if ids.ndim != 1 or (len(ids) and ids.dtype not in (torch.int64, torch.int32)):
+        raise BadValue(f"sample ids must be (B,) int64, not {tuple(ids.shape)} {ids.dtype}")
+    values, counts = ids.unique(return_counts=True)
+    if len(values) < len(ids):
+        raise BadValue(f"sample ids must be distinct: {int(values[counts > 1][0])} is repeated")
+    return ids.to(torch.int64, copy=True)
+
+
+def _positions(index: Tensor, count: int) -> Tensor:
+    """Positions ``(b,)`` on the CPU, from a mask ``(count,)`` or from positions."""
+    mask = index.dtype == torch.bool and index.shape == (count,)
+    if not mask and (index.dtype != torch.int64 or index.ndim != 1):
+        raise BadValue(
+            f"select takes positions (b,) int64 or a mask ({count},) bool, "
+            f"not {tuple(index.shape)} {index.dtype}"
+        )
+    return (index.nonzero()[:, 0] if mask else index).cpu()

@@ -1,0 +1,135 @@
+"""An adaptive Runge-Kutta pair whose step control is each sample's own.
+
+Batch-coupled step control makes a sample depend on its neighbours. Here every row has its own
+time, step and error; rows that have arrived drop out, and their evaluations stop being counted.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sgmkit.errors import UserError
+
+Field = Callable[[Tensor, Tensor], Tensor]
+"""``(y (b, *shape), t (b,)) -> dy/dt``."""
+
+# Dormand & Prince 1980: nodes, stages, and the difference of the two orders.
+_C = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+_A = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+_E = (-71 / 57600, 0.0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40)
+_SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
+
+
+def integrate(
+    narrow: Callable[[Tensor], Field],
+    y: Tensor,
+    start: float,
+    end: float,
+    rtol: float,
+    atol: float,
+    max_steps: int = 10_000,
+) -> Tensor:
+    """Solve ``dy/dt = f(y, t)`` from start to end (either direction), Dormand-Prince 5(4).
+
+    The error of a row is the root mean square over its elements of the local error divided by
+    ``atol + rtol max(|y|, |y_new|)``; a step is taken where it is below one.
+
+    Args:
+        narrow: ``index (b,) -> field`` of the rows ``index``; asked whenever rows drop out.
+        y: initial values, ``(B, *shape)``.
+        start, end: times.
+        rtol, atol: relative and absolute tolerance.
+        max_steps: accepted and rejected steps that one row may take.
+
+    Raises:
+        UserError: if a row needs more steps, or its step falls below the resolution of time.
+    """
+    out = y.clone()
+    if start == end or len(y) == 0:
+        return out
+    rows = torch.arange(len(y), device=y.device)
+    t = torch.full((len(y),), start, dtype=torch.float64, device=y.device)
+    field = narrow(rows)
+    slope = field(y, t)
+    h = _first_step(field, y, slope, t, end, rtol, atol)
+    fresh = torch.ones_like(t, dtype=torch.bool)  # whether the last step of a row was accepted
+    for _ in range(max_steps):
+        left = end - t
+        last = h.abs() >= left.abs()
+        h = torch.where(last, left, h)
+        new, new_slope, error = _step(field, y, slope, t, h)
+        size = _rms(error / (atol + rtol * torch.maximum(y.abs(), new.abs())))
+        taken = size <= 1  # NaN is not taken: the step shrinks until `_check` says so
+        factor = _SAFETY * size.clamp_min(1e-10) ** -0.2
+        factor = torch.where(torch.isfinite(factor), factor, _SHRINK).clamp(_SHRINK, _GROW)
+        factor = torch.where(fresh & taken, factor, factor.clamp(max=1.0))
+        t = torch.where(taken, t + h, t)
+        shape = (-1, *([1] * (y.ndim - 1)))
+        y = torch.where(taken.reshape(shape), new, y)
+        slope = torch.where(taken.reshape(shape), new_slope, slope)
+        h, fresh = h * factor, taken
+        done = taken & last
+        _check(~done & ~(h.abs() >= 1e-15 * t.abs().clamp_min(1e-15)), t, size)
+        if bool(done.any()):
+            out[rows[done]] = y[done]
+            rows, y, slope, t, h, fresh = (v[~done] for v in (rows, y, slope, t, h, fresh))
+            if len(rows) == 0:
+                return out
+            field = narrow(rows)
+    raise UserError(f"rk45: {max_steps} steps were not enough; loosen --tol")
+
+
+def _check(stuck: Tensor, t: Tensor, size: Tensor) -> None:
+    """Say why the first of the rows ``stuck (b,)`` cannot go on from its time."""
+    if not bool(stuck.any()):
+        return
+    row = int(stuck.nonzero()[0])
+    if bool(torch.isfinite(size[row])):
+        raise UserError(f"rk45: the step vanished near t = {float(t[row]):.3g}; loosen --tol")
+    raise UserError(f"rk45: the velocity is not finite near t = {float(t[row]):.3g}")
+
+
+def _rms(v: Tensor) -> Tensor:
+    return v.flatten(1).to(torch.float64).square().mean(1).sqrt()
+
+
+def _scaled(h: Tensor, like: Tensor) -> Tensor:
+    return h.reshape(-1, *([1] * (like.ndim - 1))).to(like.dtype)
+
+
+def _first_step(
+    field: Field, y: Tensor, slope: Tensor, t: Tensor, end: float, rtol: float, atol: float
+) -> Tensor:
+    """Starting step of Hairer, Norsett & Wanner (1993, II.4), for each row; one evaluation."""
+    scale = atol + rtol * y.abs()
+    d0, d1 = _rms(y / scale), _rms(slope / scale)
+    span = end - t
+    h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
+    h0 = torch.minimum(h0, span.abs()) * span.sign()
+    ahead = field(y + _scaled(h0, y) * slope, t + h0)
+    d2 = _rms((ahead - slope) / scale) / h0.abs()
+    bound = torch.maximum(d1, d2)
+    h1 = torch.where(bound <= 1e-15, (h0.abs() * 1e-3).clamp_min(1e-6), (0.01 / bound) ** 0.2)
+    return torch.minimum(torch.minimum(100 * h0.abs(), h1), span.abs()) * span.sign()
+
+
+def _step(
+    field: Field, y: Tensor, slope: Tensor, t: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """New value, its slope (the next step's first stage) and the local error; six evaluations."""
+    step = _scaled(h, y)
+    stages = [slope]
+    new = y
+    for node, row in zip(_C, _A, strict=True):
+        new = y + step * sum((a * k for a, k in zip(row, stages, strict=True) if a), start=0 * y)
+        stages.append(field(new, t + node * h))
+    error = step * sum((e * k for e, k in zip(_E, stages, strict=True) if e), start=0 * y)
+    return new, stages[-1], error

@@ -1,0 +1,182 @@
+"""The seam between models and solvers: a linear SDE, a noise predictor, noise, and a count."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from sgmkit.linear import Operator, act, combine, operators, scaled
+from sgmkit.noise import Noise
+from sgmkit.score import denoise_operators, score_operator
+from sgmkit.sde import LinearSDE
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""``(u (B, k, *event), t () or (B,)) -> eps_d (B, r, *event)``: one network evaluation."""
+
+Narrow = Callable[[Tensor], Predict]
+"""``index -> `` the predictor of that sub-batch (its labels, for one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """Coefficients at one time (or at one time for each sample), ready to act on states."""
+
+    drift: Operator
+    flow: Operator
+    backward: Operator
+    pulled: Operator
+    score: Operator
+    clean_u: Operator
+    clean_eps: Operator
+    root: Operator
+
+
+def _coefficients(sde: LinearSDE, t: Tensor) -> tuple[Tensor, ...]:
+    """The matrices behind `_Local` at times ``t (n,)``, ``(n, ., .)`` each."""
+    r = sde.driven
+    kernel = sde.kernel(t)
+    drift, noise = sde.drift(t), sde.diffusion(t)[..., -r:]
+    score = score_operator(kernel, r)
+    root = torch.zeros_like(noise)
+    block = noise[..., -r:, :]
+    root[..., -r:, :] = torch.linalg.cholesky_ex(block)[0] if r > 1 else block.sqrt()
+    pulled = noise @ score
+    clean = denoise_operators(kernel, r, sde.data_var())
+    return drift, -pulled / 2, -drift, pulled, score, *clean, root
+
+
+class Reverse:
+    """The generative problem that a solver sees.
+
+    Args:
+        sde: the forward process.
+        predict: noise on the driven phases; called once per network evaluation and never else.
+        noise: draws for a stochastic solver; one sample id for each row of the batch.
+        narrow: ``index -> predict`` for a sub-batch, where predict depends on the row (labels);
+            the default uses ``predict`` for any rows.
+
+    Times of fixed grids are float64 on the CPU: looking up their coefficients then never waits
+    for a device.
+    """
+
+    def __init__(
+        self, sde: LinearSDE, predict: Predict, noise: Noise, narrow: Narrow | None = None
+    ) -> None:
+        self.sde = sde
+        self.noise = noise
+        self._predict = predict
+        self._narrow = narrow
+        self._root: Reverse = self
+        self._index: Tensor | None = None
+        self._rows = 0
+        self._shared = 0  # calls made for the whole batch
+        self._own = torch.zeros(0, dtype=torch.int64)  # calls made for single rows
+        self._ready: dict[float, _Local] = {}
+
+    @classmethod
+    def from_score(cls, sde: LinearSDE, score: Predict, noise: Noise) -> Self:
+        """The problem of a known score.
+
+        Args:
+            score: ``(u, t) -> d log p_t(u) / d u`` on the driven phases, ``(B, r, *event)``.
+        """
+
+        def predict(u: Tensor, t: Tensor) -> Tensor:
+            factor = sde.kernel(t).chol[..., -sde.driven :, -sde.driven :]
+            return -act(factor.mT.to(u), score(u, t))
+
+        return cls(sde, predict, noise)
+
+    @property
+    def calls(self) -> Tensor:
+        """Network evaluations so far for each sample, int64 ``(B,)``: counted, never computed."""
+        if self._index is not None:
+            return self._root.calls[self._index.to(self._root.calls.device)]
+        rows = max(self._rows, len(self._own), len(self.noise.ids))
+        total = torch.full((rows,), self._shared, dtype=torch.int64)
+        total[: len(self._own)] += self._own
+        return total
+
+    def eps(self, u: Tensor, t: Tensor) -> Tensor:
+        """Predicted noise on the driven phases, ``(B, r, *event)``. One network call."""
+        self._count(len(u))
+        return self._predict(u, t).to(u.dtype)  # under autocast a network speaks bfloat16
+
+    def score(self, u: Tensor, t: Tensor) -> Tensor:
+        """Score on the driven phases, ``(B, r, *event)``. One network call."""
+        return act(self._at(t, u).score, self.eps(u, t))
+
+    def denoise(self, u: Tensor, t: Tensor) -> Tensor:
+        """Posterior mean of the data ``E[x | u_t]``, ``(B, *event)``. One network call."""
+        local = self._at(t, u)
+        return combine((local.clean_u, u), (local.clean_eps, self.eps(u, t)))[:, 0]
+
+    def velocity(self, u: Tensor, t: Tensor) -> Tensor:
+        """du/dt of the probability flow, ``F u - 1/2 D s``, ``(B, k, *event)``. One network call.
+
+        A step from t to s < t adds ``(s - t) * velocity``.
+        """
+        local = self._at(t, u)
+        return combine((local.drift, u), (local.flow, self.eps(u, t)))
+
+    def drift(self, u: Tensor, t: Tensor) -> Tensor:
+        """Drift of the reverse SDE per unit of DEcreasing time, ``-F u + D s``. One network call.
+
+        A step from t to s < t adds ``(t - s) * drift`` and `brownian`.
+        """
+        local = self._at(t, u)
+        return combine((local.backward, u), (local.pulled, self.eps(u, t)))
+
+    def brownian(self, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """``D(t)^{1/2} sqrt(t - s) z``, ``(B, k, *event)``: z is drawn for driven phases only."""
+        z = self.noise(u[:, -self.sde.driven :])
+        gap = (t - s).sqrt()
+        root = self._at(t, u).root
+        if isinstance(root, Tensor):
+            return act(root * gap[:, None, None].to(root), z)
+        return act(scaled(root, float(gap)), z)
+
+    def prepare(self, times: Tensor) -> None:
+        """Compute the coefficients of all of ``times (n,)`` at once; a miss computes one later."""
+        columns = [operators(matrix) for matrix in _coefficients(self.sde, times)]
+        rows = zip(times.tolist(), *columns, strict=True)
+        self._ready.update((key, _Local(*row)) for key, *row in rows)
+
+    def select(self, index: Tensor) -> "Reverse":
+        """The same problem on the rows ``index``; its calls count for those rows.
+
+        Args:
+            index: positions ``(b,)`` int64, or a mask ``(B,)`` bool.
+        """
+        if index.dtype == torch.bool:
+            index = index.nonzero()[:, 0]
+        predict, narrow, outer = self._predict, None, self._narrow
+        if outer is not None:
+            predict, narrow = outer(index), lambda inner: outer(index[inner])
+        part = Reverse(self.sde, predict, self.noise.select(index), narrow)
+        part._root = self._root
+        part._index = index if self._index is None else self._index[index]
+        return part
+
+    def _count(self, rows: int) -> None:
+        if self._index is None:
+            self._rows = rows
+            self._shared += 1
+            return
+        own, index = self._root._own, self._index.cpu()
+        short = int(index.max()) + 1 - len(own) if len(index) else 0
+        if short > 0:
+            own = torch.cat([own, own.new_zeros(short)])
+        self._root._own = own.index_add(0, index, torch.ones_like(index))
+
+    def _at(self, t: Tensor, u: Tensor) -> _Local:
+        if t.ndim:
+            cast = (m.to(device=u.device, dtype=u.dtype) for m in _coefficients(self.sde, t))
+            return _Local(*cast)
+        local = self._ready.get(key := float(t))
+        if local is None:
+            self.prepare(t[None])
+            local = self._ready[key]
+        return local
