@@ -1,0 +1,54 @@
+"""Evaluators that need no download: distances between samples and data, and what sampling cost."""
+
+from collections.abc import Iterable
+
+from sgmkit import Component, hookimpl
+
+
+@hookimpl
+def sgmkit_components() -> Iterable[Component]:
+    """Distances, costs, the likelihood and the solver's own error."""
+    yield Component(
+        "evaluator",
+        "sliced-wasserstein",
+        "sgmkit_evaluators.wasserstein:SlicedWasserstein",
+        "sliced Wasserstein-2 distance between samples and data",
+        aliases=("swd", "sw2"),
+    )
+    yield Component(
+        "evaluator",
+        "mmd",
+        "sgmkit_evaluators.kernels:Mmd",
+        "unbiased squared maximum mean discrepancy, Gaussian kernels around the median distance",
+    )
+    yield Component(
+        "evaluator",
+        "energy-distance",
+        "sgmkit_evaluators.kernels:EnergyDistance",
+        "unbiased energy distance between samples and data",
+        aliases=("energy",),
+    )
+    yield Component(
+        "evaluator",
+        "nfe",
+        "sgmkit_evaluators.cost:Nfe",
+        "network evaluations per sample, counted",
+    )
+    yield Component(
+        "evaluator",
+        "seconds",
+        "sgmkit_evaluators.cost:Seconds",
+        "wall-clock seconds per sample",
+    )
+    yield Component(
+        "evaluator",
+        "nll",
+        "sgmkit_evaluators.likelihood:Nll",
+        "negative log-likelihood of test data by the probability flow",
+    )
+    yield Component(
+        "evaluator",
+        "trajectory",
+        "sgmkit_evaluators.trajectory:Trajectory",
+        "distance of each sample to a tight-tolerance solution from the same start",
+    )

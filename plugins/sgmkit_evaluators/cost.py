@@ -1,0 +1,38 @@
+"""What sampling cost: counted network evaluations, measured seconds."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from sgmkit.evaluator import Context, Evaluator, Metric, Value
+
+
+class Nfe(Evaluator):
+    """Network evaluations per sample, as counted: their mean over samples, with its interval.
+
+    The interval is that of the mean, +- 1.96 standard errors: of width zero on a fixed grid.
+    """
+
+    metrics = (Metric("nfe", "lower", unit="calls"),)
+
+    def evaluate(self, ctx: Context) -> Iterable[Value]:
+        """One row, from the cell's ``nfe (n,)``."""
+        if ctx.cell is None:
+            return [Value("nfe", math.nan, reason="no solver ran")]
+        calls = ctx.cell.nfe.to(torch.float64)
+        mean, n = float(calls.mean()), len(calls)
+        half = 1.96 * float(calls.std()) / math.sqrt(n) if n > 1 else math.nan
+        return [Value("nfe", mean, mean - half, mean + half, n)]
+
+
+class Seconds(Evaluator):
+    """Wall-clock seconds per sample of the one run that made the samples: no interval."""
+
+    metrics = (Metric("seconds", "lower", unit="s"),)
+
+    def evaluate(self, ctx: Context) -> Iterable[Value]:
+        """One row."""
+        if ctx.cell is None:
+            return [Value("seconds", math.nan, reason="no solver ran")]
+        return [Value("seconds", ctx.cell.seconds, n=len(ctx.samples))]

@@ -1,0 +1,60 @@
+"""What the distances share: equal numbers of flat samples and data, or the reason for none."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sgmkit.evaluator import Context, Evaluator, Value
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the ends of its 95 % interval."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+
+
+class Distance(Evaluator):
+    """A distance between ``m`` samples and as many data, ``m`` the smaller number of the two.
+
+    Events are flattened and compared in float64 on the CPU. The row's ``n`` is ``m``. Samples or
+    data that are not finite are never dropped: the value is then nan, with the reason.
+    """
+
+    metric: ClassVar[str]
+    floor = True
+
+    @abstractmethod
+    def estimate(self, x: Tensor, y: Tensor, ctx: Context) -> Estimate:
+        """The distance between the rows of ``x (m, d)`` and ``y (m, d)``, float64, m >= 2."""
+
+    def evaluate(self, ctx: Context) -> Iterable[Value]:
+        """One row."""
+        x, y = _flat(ctx.samples), _flat(ctx.reference(len(ctx.samples)))
+        m = min(len(x), len(y))
+        x, y = x[:m], y[:m]
+        reason = _trouble(x, y)
+        if reason:
+            return [Value(self.metric, float("nan"), n=m, reason=reason)]
+        found = self.estimate(x, y, ctx)
+        return [Value(self.metric, found.value, found.ci_low, found.ci_high, m)]
+
+
+def _flat(x: Tensor) -> Tensor:
+    """``(n, *event)`` to ``(n, d)``, float64 on the CPU: a number does not depend on the device."""
+    return x.detach().to("cpu", torch.float64).reshape(len(x), -1)
+
+
+def _trouble(x: Tensor, y: Tensor) -> str:
+    """Why no distance can be computed, or nothing."""
+    for name, rows in (("samples", x), ("data", y)):
+        bad = int((~rows.isfinite().all(dim=1)).sum())
+        if bad:
+            return f"{bad} of {len(rows)} {name} are not finite"
+    return "" if len(x) > 1 else "needs at least 2 samples"

@@ -1,0 +1,60 @@
+"""How far a solver ends from where the probability flow goes."""
+
+import hashlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor
+from typing_extensions import Doc
+
+from sgmkit.evaluator import Context, Evaluator, Metric, Value
+from sgmkit.ode import integrate
+from sgmkit.solver import Last, finish
+
+
+@dataclass(frozen=True)
+class Trajectory(Evaluator):
+    """Root mean square distance, per coordinate, to a tight-tolerance solution from the same u_T.
+
+    Each sample is compared with its own reference, so a few hundred suffice and what is left is
+    the solver's error alone. A stochastic solver follows no path of the flow: no value.
+    """
+
+    num: Annotated[int, Ge(2), Doc("samples, the first ones")] = 128
+    tol: Annotated[float, Gt(0), Doc("tolerance of the reference")] = 1e-7
+
+    metrics = (Metric("trajectory", "lower", unit="data units"),)
+
+    def evaluate(self, ctx: Context) -> Iterable[Value]:
+        """One row; its interval is over samples."""
+        if ctx.cell is None or ctx.u_T is None:
+            return [Value("trajectory", math.nan, reason="no solver ran")]
+        if ctx.cell.solver.stochastic:
+            reason = "a stochastic solver follows no path of the flow"
+            return [Value("trajectory", math.nan, reason=reason)]
+        start = ctx.u_T[: self.num].to(torch.float64)
+        exact = self._reference(ctx, start, ctx.cell.last)
+        apart = (ctx.samples[: self.num].to(exact) - exact).flatten(1).square().mean(1)
+        mean, spread = float(apart.mean()), float(apart.std())
+        half = 1.96 * spread / math.sqrt(len(apart))
+        low, high = math.sqrt(max(mean - half, 0.0)), math.sqrt(mean + half)
+        return [Value("trajectory", math.sqrt(mean), low, high, len(apart))]
+
+    def _reference(self, ctx: Context, start: Tensor, last: Last) -> Tensor:
+        """The solution from ``start (n, k, *event)``, decoded; shared by the cells of one seed."""
+        told = hashlib.sha256(start.cpu().numpy().tobytes()).hexdigest()
+        key = ("trajectory", told, self.tol, ctx.t_min, last)
+        if key not in ctx.memo:
+            with torch.inference_mode():
+                rev = ctx.model.reverse(ctx.noise.select(torch.arange(len(start))))
+                ends = rev.sde.horizon, ctx.t_min
+                u = integrate(
+                    lambda rows: rev.select(rows).velocity, start, *ends, self.tol, self.tol
+                )
+                u = finish(rev, u, torch.tensor(ctx.t_min, dtype=torch.float64), last)
+                ctx.memo[key] = ctx.model.decode(u)
+        return ctx.memo[key]

@@ -1,0 +1,59 @@
+"""Time grids: where the steps go."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Gt
+from torch import Tensor
+from typing_extensions import Doc
+
+from sgmkit import Grid, LinearSDE
+from sgmkit.solver import time_at_snr
+
+
+def _fractions(steps: int) -> Tensor:
+    """0, 1/steps, ..., 1."""
+    return torch.arange(steps + 1, dtype=torch.float64) / steps
+
+
+@dataclass(frozen=True)
+class Uniform(Grid):
+    """Equal steps in t."""
+
+    def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
+        return sde.horizon + (t_min - sde.horizon) * _fractions(steps)
+
+
+@dataclass(frozen=True)
+class Quadratic(Grid):
+    """``t_i = t_min + (T - t_min) (1 - i/n)^2``: CLD-SGM's quadratic striding."""
+
+    def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
+        return t_min + (sde.horizon - t_min) * (1 - _fractions(steps)).square()
+
+
+@dataclass(frozen=True)
+class Karras(Grid):
+    """Equal steps in ``sigma^{1/rho}``, with ``sigma = 1/|rho_t|`` (Karras et al. 2022, eq. 5).
+
+    The noise level is the whitened channel's: sigma itself for VE and EDM, sigma/alpha for VP.
+    """
+
+    rho: Annotated[float, Gt(0), Doc("warp: larger puts more steps near the data")] = 7.0
+
+    def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
+        ends = torch.tensor([sde.horizon, t_min], dtype=torch.float64)
+        high, low = sde.kernel(ends).snr.pow(-0.5 / self.rho)
+        sigma = (high + _fractions(steps) * (low - high)).pow(self.rho)
+        return time_at_snr(sde, -2 * sigma.log(), t_min)
+
+
+@dataclass(frozen=True)
+class LogSNR(Grid):
+    """Equal steps in the log signal-to-noise ratio of the whitened channel."""
+
+    def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
+        ends = torch.tensor([sde.horizon, t_min], dtype=torch.float64)
+        low, high = sde.kernel(ends).snr.log()
+        return time_at_snr(sde, low + _fractions(steps) * (high - low), t_min)
