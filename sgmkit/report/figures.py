@@ -1,0 +1,189 @@
+"""The figure of a report: error against measured NFE. No global state of matplotlib is touched."""
+
+import io
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from sgmkit.report.grouping import HOW, WHO, group_cells, is_cost, said, solver_label
+from sgmkit.report.summary import Entry, entries, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008: told apart with any colour vision; black stays for the floor.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+_GREY = "#555555"
+_BELOW = "upper end of an interval around a value ≤ 0"
+
+
+def draw(frame: "pd.DataFrame") -> "Figure | None":
+    """Panels of error against measured NFE, both logarithmic; None if there is no error to show.
+
+    One panel per table whose metric is better when lower, costs apart; one line per solver with
+    its intervals; the floor dashed, with its interval as a band. A value at or below zero, which
+    the axis cannot hold, is an arrow that hangs from the upper end of its interval.
+    """
+    from matplotlib.figure import Figure
+
+    groups = [
+        group
+        for group in group_cells(e for e in entries(frame) if e.scope != "model")
+        if group[0].better == "lower" and not is_cost(group) and _points(group)
+    ]
+    if not groups:
+        return None
+    labels = sorted({solver_label(entry) for group in groups for entry in _points(group)})
+    styles = {
+        label: {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        for i, label in enumerate(labels)
+    }
+    places = _places(groups)
+    down, across = (1 + max(place) for place in zip(*places, strict=True))
+    drawn = Figure(figsize=(4.6 * across, 3.6 * down + 0.7), layout="constrained")
+    grid = drawn.subplots(down, across, squeeze=False)
+    panels = [grid[place] for place in places]
+    for panel, group in zip(panels, groups, strict=True):
+        _panel(panel, group, styles, groups)
+    for place in set(product(range(down), range(across))) - set(places):
+        grid[place].set_visible(False)
+    handles = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    names = sorted(handles, key=lambda label: (label in ("floor", _BELOW), label))
+    shown = [handles[name] for name in names]
+    drawn.legend(shown, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
+    return drawn
+
+
+def to_bytes(drawn: "Figure", format: str) -> bytes:
+    """A figure as ``png``, ``svg`` or ``pdf``: the same bytes for the same numbers."""
+    from matplotlib import rc_context
+
+    out = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format)
+    with rc_context({"svg.hashsalt": "sgmkit", "svg.fonttype": "path"}):
+        drawn.savefig(out, format=format, dpi=150, metadata=undated)
+    return out.getvalue()
+
+
+def _places(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
+    """Row and column of each panel: a row for what was benched, a column for each metric.
+
+    Where a number of samples tells panels of one place apart, it makes rows too.
+    """
+    for told in ((*WHO, *(name for name in HOW if name != "n")), (*WHO, *HOW)):
+        rows = [" ".join(said(group[:1], told)) for group in groups]
+        columns = [group[0].metric for group in groups]
+        places = [
+            (list(dict.fromkeys(rows)).index(row), list(dict.fromkeys(columns)).index(column))
+            for row, column in zip(rows, columns, strict=True)
+        ]
+        if len(set(places)) == len(places):
+            break
+    return places
+
+
+def _points(group: Sequence[Entry]) -> list[Entry]:
+    """What can be drawn: measured values with an NFE and something above zero."""
+    return [
+        entry
+        for entry in group
+        if entry.scope == "cell"
+        and entry.source == "measured"
+        and entry.nfe > 0
+        and math.isfinite(entry.value)
+        and (entry.value > 0 or entry.ci_high > 0)
+    ]
+
+
+def _panel(
+    panel: "Axes",
+    group: list[Entry],
+    styles: dict[str, dict[str, Any]],
+    groups: list[list[Entry]],
+) -> None:
+    """One metric of one model."""
+    first, points = group[0], _points(group)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    for label in dict.fromkeys(solver_label(entry) for entry in points):
+        line = [entry for entry in points if solver_label(entry) == label]
+        _curve(panel, sorted(line, key=lambda entry: entry.nfe), label, styles[label])
+    _limits(panel, group, points)
+    _floor(panel, group)
+    axes_that_vary = [name for name in HOW if len({getattr(g[0], name) for g in groups}) > 1]
+    words = [*said([first], WHO), *said([first], axes_that_vary)]
+    panel.set_title(" · ".join(words), fontsize=9)
+    unit = f" [{first.unit}]" if first.unit else ""
+    panel.set_ylabel(f"{first.metric}{unit}")
+    panel.set_xlabel("network evaluations per sample (NFE)")
+    _ticks(panel.xaxis, panel.get_xlim())
+    _ticks(panel.yaxis, panel.get_ylim())
+    panel.grid(which="major", color="#e4e4e4", linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _curve(panel: "Axes", line: list[Entry], label: str, style: dict[str, Any]) -> None:
+    """One solver: a line with intervals, broken where a value is at or below zero."""
+    bars = [[], []]
+    for entry in line:
+        known = math.isfinite(entry.ci_low) and math.isfinite(entry.ci_high)
+        bars[0].append(entry.value - entry.ci_low if known else 0.0)
+        bars[1].append(entry.ci_high - entry.value if known else 0.0)
+    panel.errorbar(
+        [entry.nfe for entry in line],
+        [entry.value if entry.value > 0 else math.nan for entry in line],
+        yerr=bars,
+        label=label,
+        linewidth=1.4,
+        markersize=5,
+        capsize=2.5,
+        elinewidth=1.0,
+        **style,
+    )
+    below = [entry for entry in line if entry.value <= 0]
+    if below:
+        arrow = {"marker": 7, "linestyle": "none"}
+        ends = [entry.ci_high for entry in below]
+        panel.plot([entry.nfe for entry in below], ends, color=style["color"], **arrow)
+        panel.plot([], [], color=_GREY, label=_BELOW, **arrow)
+
+
+def _limits(panel: "Axes", group: list[Entry], points: list[Entry]) -> None:
+    """Axes from the values, so that an interval reaching zero does not stretch them."""
+    floors = [entry.value for entry in group if entry.scope == "floor" and entry.value > 0]
+    heights = floors + [entry.value if entry.value > 0 else entry.ci_high for entry in points]
+    tops = [entry.ci_high for entry in points if math.isfinite(entry.ci_high)]
+    panel.set_ylim(min(heights) / 1.8, max(heights + tops) * 1.3)
+    nfe = [entry.nfe for entry in points]
+    panel.set_xlim(min(nfe) / 1.2, max(nfe) * 1.2)
+
+
+def _ticks(axis: "Axis", ends: tuple[float, float]) -> None:
+    """1, 2, 5 within two decades, else powers of ten; plain numbers, none on minor ticks."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if ends[1] < 100 * ends[0]:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda x, _: short(f"{x:g}")))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _floor(panel: "Axes", group: list[Entry]) -> None:
+    """Data against fresh data: nothing below it can be told from perfect."""
+    for entry in group:
+        if entry.scope != "floor" or not math.isfinite(entry.value):
+            continue
+        if entry.ci_high > 0:
+            low = max(entry.ci_low, panel.get_ylim()[0])
+            panel.axhspan(low, entry.ci_high, color=_GREY, alpha=0.15, linewidth=0)
+        if entry.value > 0:
+            panel.axhline(entry.value, color=_GREY, linestyle="--", linewidth=1.2, label="floor")

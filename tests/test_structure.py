@@ -1,0 +1,104 @@
+"""The shape of the source: who imports whom, how long it is, what is documented and declared."""
+
+import ast
+import importlib
+import inspect
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if any(path.glob("*.py")))
+FILES = sorted([*ROOT.glob("sgmkit/**/*.py"), *ROOT.glob("plugins/**/*.py")])
+HOOK = "sgmkit_components"
+NAMES = [str(path.relative_to(ROOT)) for path in FILES]
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_import_contracts_hold(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    code = lint_imports(no_cache=True, no_logo=True)
+    out = capsys.readouterr().out
+    assert code == 0, out
+    assert " 0 broken." in out
+
+
+def test_what_the_contracts_speak_of_is_there(project):
+    """A contract on a module that was renamed would hold for ever."""
+    contracts = project["tool"]["importlinter"]["contracts"]
+    assert len(contracts) >= 5
+    for contract in contracts:
+        prefix = f"{contract['containers'][0]}." if "containers" in contract else ""
+        lists = [contract.get(key, []) for key in ("modules", "source_modules", "layers")]
+        for name in (name for each in lists for line in each for name in line.split(" | ")):
+            assert importlib.util.find_spec(prefix + name.strip("()")), name
+
+
+def test_every_module_of_the_core_has_a_place_in_a_contract(project):
+    """Orchestration is a layer, numerics are forbidden to know it, the rest knows nobody."""
+    contracts = {each["name"]: each for each in project["tool"]["importlinter"]["contracts"]}
+    layers = contracts["orchestration is layered"]["layers"]
+    placed = {name for line in layers for name in line.split(" | ")}
+    numerics = contracts["numerics import torch and each other, nothing else"]
+    placed |= {name.removeprefix("sgmkit.") for name in numerics["source_modules"]}
+    core = {path.stem for path in (ROOT / "sgmkit").glob("[!_]*.py")}
+    core |= {path.parent.name for path in (ROOT / "sgmkit").glob("*/__init__.py")}
+    assert core - placed <= {"errors"}
+
+
+def test_every_plugin_folder_is_declared_everywhere(project):
+    declared = project["project"]["entry-points"]["sgmkit"]
+    assert {f"sgmkit_{name}": target for name, target in declared.items()} == dict(
+        zip(PLUGINS, PLUGINS, strict=True)
+    )
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert wheel == ["sgmkit", *(f"plugins/{name}" for name in PLUGINS)]
+    linter = project["tool"]["importlinter"]
+    assert linter["root_packages"] == ["sgmkit", *PLUGINS]
+    lists = {each["name"]: each for each in linter["contracts"]}
+    assert lists["plugin families do not know each other"]["modules"] == PLUGINS
+    assert lists["the core knows no plugin"]["forbidden_modules"] == PLUGINS
+    installed = {point.value for point in entry_points(group="sgmkit") if point.dist}
+    assert installed >= set(PLUGINS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_and_functions_are_short(name):
+    text = (ROOT / name).read_text()
+    assert len(text.splitlines()) <= 300
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, functions) and node.name != HOOK:  # a list, however long
+            assert _body(node) <= 40, node.name
+
+
+def _body(function):
+    """Lines of a function less its signature and its docstring."""
+    first = function.body[1] if ast.get_docstring(function) and len(function.body) > 1 else None
+    start = (first or function.body[0]).lineno
+    return function.end_lineno - start + 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_public_says_what_it_is(name):
+    path = (ROOT / name).relative_to(ROOT / "plugins" if name.startswith("plugins") else ROOT)
+    dotted = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    module = importlib.import_module(dotted)
+    assert module.__doc__
+    silent = []
+    for label, thing in vars(module).items():
+        ours = getattr(thing, "__module__", "") == dotted and not label.startswith("_")
+        if not ours or not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            continue
+        if label == HOOK:  # its specification says it
+            continue
+        if not thing.__doc__ or thing.__doc__.startswith(f"{label}("):  # a dataclass's signature
+            silent.append(label)
+    assert not silent
