@@ -1,0 +1,122 @@
+"""Checks of what a solver converges to, and how fast."""
+
+import dataclasses
+import math
+from typing import Any, cast
+
+from sgmkit.dataset import Mixture
+from sgmkit.noise import SeededNoise
+from sgmkit.solver import Solver
+from sgmkit.testing.orders import DOUBT, measured_order, reference, rms
+from sgmkit.testing.probes import SilentNoise
+from sgmkit.testing.problems import (
+    Problem,
+    few,
+    gaussian_problems,
+    mixture_problems,
+    supported,
+    tensor,
+)
+from sgmkit.testing.processes import describe
+from sgmkit.testing.result import NotApplicable, require
+
+FAR = 40.0
+"""Where the data of `check_no_clipping` lies."""
+LIMIT = 4.0
+"""Standard errors that a moment may be off by."""
+TOLERANCES = (1e-3, 1e-6)
+
+
+def check_order(solver: Solver) -> str:
+    """The error falls with the steps at least as fast as declared, on every process.
+
+    Strong order on a mixture for a deterministic solver; weak order on a Gaussian, free of
+    noise, for a stochastic one: see `sgmkit.testing.orders`.
+    """
+    problems = gaussian_problems() if solver.stochastic else mixture_problems()
+    return _orders(solver, supported(solver, problems), uneven=False)
+
+
+def check_uneven_steps(solver: Solver) -> str:
+    """The order holds where short and long steps alternate: a multistep method must weigh them."""
+    problems = gaussian_problems() if solver.stochastic else mixture_problems()
+    return _orders(solver, few(solver, problems)[:2], uneven=True)
+
+
+def _orders(solver: Solver, problems: list[Problem], uneven: bool) -> str:
+    measured, short = [], False
+    for problem in problems:
+        order = measured_order(solver, problem, uneven=uneven)
+        short |= not order.value >= solver.order - DOUBT
+        measured.append(f"{order.value:.2f} {describe(problem.sde)}")
+    told = f"declared {solver.order}, measured {', '.join(measured)}"
+    require(not short, told)
+    return told
+
+
+def check_adaptive_order(solver: Solver) -> str:
+    """The error follows the tolerance, and falls with the calls at the declared order."""
+    if solver.stochastic:
+        raise NotApplicable("stochastic and adaptive: no reference solution to compare with")
+    measured = []
+    for problem in few(solver):
+        start, end = reference(problem)
+        errors, calls = [], []
+        for tolerance in TOLERANCES:
+            rev = problem.reverse(SilentNoise(len(start)))
+            found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
+            errors.append(rms(found - end))
+            calls.append(float(rev.calls.double().mean()))
+            told = f"error {errors[-1]:.1e} at tolerance {tolerance:g}, {describe(problem.sde)}"
+            require(errors[-1] < 100 * tolerance, told)
+        gained, paid = errors[0] / max(errors[1], 1e-300), calls[1] / calls[0]
+        order = math.log(gained) / math.log(paid) if paid > 1 else math.nan
+        measured.append(f"{order:.1f} {describe(problem.sde)}")
+        told = f"declared {solver.order}, measured {', '.join(measured)}"
+        require(order >= solver.order - 1, f"{told} (error against calls)")
+    return f"declared {solver.order}, measured {', '.join(measured)} (error against calls)"
+
+
+def check_moments(solver: Solver) -> str:
+    """On a fine grid mean and covariance are the exact ones, within 4 standard errors."""
+    worst, where = 0.0, ""
+    for problem in supported(solver, mixture_problems()):
+        grid, noise = problem.grid(64), SeededNoise(1, range(1000))
+        start = problem.draw(grid[0], noise)
+        u = solver.solve(problem.reverse(noise.stream("step")), start, grid)
+        require(bool(u.isfinite().all()), f"it is not finite, {describe(problem.sde)}")
+        mean, cov = problem.moments(grid[-1])  # (N, k) and (N, k, k)
+        apart = u.transpose(1, 2) - mean
+        products = apart[..., :, None] * apart[..., None, :] - cov
+        for values in (apart.flatten(1), products.flatten(1)):
+            score = values.mean(0) / (values.std(0) / math.sqrt(len(u)))
+            if float(score.abs().max()) > worst:
+                worst, where = float(score.abs().max()), describe(problem.sde)
+    told = f"a moment is {worst:.1f} standard errors off, {where}"
+    require(worst < LIMIT, told)
+    return f"at most {worst:.1f} standard errors off"
+
+
+def check_no_clipping(solver: Solver) -> str:
+    """Data far from the origin is found: nothing is clipped, thresholded or renormalised."""
+    law = Mixture(tensor([1.0]), tensor([[FAR, -FAR]]), tensor([[1.0, 1.0]]))
+    worst = 0.0
+    for usual in few(solver):
+        problem = usual.of(law)
+        grid, noise = problem.grid(1 if solver.adaptive else 64), SeededNoise(2, range(64))
+        u = solver.solve(problem.reverse(noise.stream("step")), problem.draw(grid[0], noise), grid)
+        goal, _ = problem.moments(grid[-1])
+        found = u[:, 0].mean(0)
+        ratio = rms(found / goal[:, 0] - 1)
+        told = f"data at {FAR:g} is found at {float(found[0]):.3g}, {describe(problem.sde)}"
+        require(ratio < 0.2, told)
+        worst = max(worst, ratio)
+    return f"data at {FAR:g} found to {worst:.1%}"
+
+
+def at_tolerance(solver: Solver, tolerance: float) -> Solver:
+    """The solver with both tolerances set: adaptive solvers are dataclasses with rtol and atol."""
+    fields = dataclasses.fields(solver) if dataclasses.is_dataclass(solver) else ()
+    good = {"rtol", "atol"} <= {field.name for field in fields}
+    require(good, "it is adaptive, but no dataclass with fields rtol and atol")
+    return cast("Any", dataclasses.replace)(solver, rtol=tolerance, atol=tolerance)

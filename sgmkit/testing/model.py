@@ -1,0 +1,180 @@
+"""Checks of a model: it offers a reverse process, decodes its end, and survives being stored."""
+
+import copy
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sgmkit.dataset import Batch
+from sgmkit.errors import Incompatible
+from sgmkit.model import Model, Samples
+from sgmkit.noise import SeededNoise
+from sgmkit.sde import LinearSDE
+from sgmkit.testing.reference import ReferenceGrid, ReferenceSolver
+from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, require
+
+COUNT = 5
+STEPS = 3
+
+
+def applicable(model: Model) -> Iterator[Check]:
+    """All checks; those of what a model may lack say so themselves."""
+    yield from (check_t_min, check_reverse, check_sample, check_decode, check_exact_start)
+    yield from (check_reproducible, check_batch, check_state_dict, check_nll, check_loss)
+    yield check_global_rng
+
+
+def check_t_min(model: Model) -> str:
+    """t_min lies in (0, T)."""
+    top = _sde(model).horizon
+    require(0 < model.t_min < top, f"t_min = {model.t_min:g} is not between 0 and T = {top:g}")
+    return f"t_min = {model.t_min:g}"
+
+
+def check_reverse(model: Model) -> str:
+    """`reverse` has a linear SDE and predicts ``(B, r, *event)``, for t ``()`` and ``(B,)``."""
+    noise = SeededNoise(1, range(COUNT))
+    rev = model.reverse(noise)
+    u = model.start(noise)
+    shape = (COUNT, rev.sde.phases, *model.state_event())
+    require(tuple(u.shape) == shape, f"the start is {tuple(u.shape)}, not {shape}")
+    t = torch.tensor(rev.sde.horizon / 2, dtype=torch.float64)
+    wanted = (COUNT, rev.sde.driven, *model.state_event())
+    with torch.no_grad():
+        one, many = rev.eps(u, t), rev.eps(u, t.expand(COUNT))
+    for eps in (one, many):
+        require(tuple(eps.shape) == wanted, f"eps is {tuple(eps.shape)}, not {wanted}")
+        require(eps.dtype == u.dtype, f"eps is {eps.dtype} for states of {u.dtype}")
+        require(bool(eps.isfinite().all()), "eps is not finite")
+    apart = float((one - many).abs().max())
+    require(apart <= _rounding(u), f"t () and the same t for each row differ by {apart:.1e}")
+    require(rev.calls.tolist() == [2] * COUNT, f"2 calls are counted as {rev.calls.tolist()}")
+    return f"k={rev.sde.phases}, r={rev.sde.driven}"
+
+
+def check_sample(model: Model) -> str:
+    """Samples have the stated shapes, are finite, and their calls are counted."""
+    found = _sample(model)
+    state = (COUNT, _sde(model).phases, *model.state_event())
+    for name, value, wanted in (
+        ("x", found.x, (COUNT, *model.event)),
+        ("u", found.u, state),
+        ("start", found.start, state),
+        ("nfe", found.nfe, (COUNT,)),
+    ):
+        require(tuple(value.shape) == wanted, f"{name} is {tuple(value.shape)}, not {wanted}")
+        require(bool(value.isfinite().all()), f"{name} is not finite")
+    good = found.nfe.dtype == torch.int64 and found.nfe.tolist() == [STEPS] * COUNT
+    require(good, f"{STEPS} Euler steps are counted as {found.nfe.tolist()} calls")
+    return f"x {tuple(found.x.shape[1:])}, u {tuple(found.u.shape[1:])}"
+
+
+def check_decode(model: Model) -> str:
+    """`decode` turns states into ``(B, *event)`` and leaves them as they were."""
+    noise = SeededNoise(1, range(COUNT))
+    u = model.start(noise)
+    before = u.clone()
+    with torch.no_grad():
+        x = model.decode(u, noise.stream("decode"))
+    wanted = (COUNT, *model.event)
+    require(tuple(x.shape) == wanted, f"decoded states are {tuple(x.shape)}, not {wanted}")
+    require(torch.equal(u, before), "decode writes to the states that it is given")
+    return f"{tuple(u.shape[1:])} to {wanted[1:]}"
+
+
+def check_exact_start(model: Model) -> str:
+    """``start(noise, "exact")`` draws from the law of u_T, or says that it is unknown."""
+    noise = SeededNoise(1, range(COUNT))
+    try:
+        u = model.start(noise, "exact")
+    except Incompatible as reason:
+        raise NotApplicable(str(reason)) from None
+    wanted = (COUNT, _sde(model).phases, *model.state_event())
+    require(tuple(u.shape) == wanted, f"exact starts are {tuple(u.shape)}, not {wanted}")
+    require(bool(u.isfinite().all()), "exact starts are not finite")
+    return "known"
+
+
+def check_reproducible(model: Model) -> str:
+    """The same noise gives the same samples, bit for bit; other noise others."""
+    first, again, other = (_sample(model, seed=seed).x for seed in (1, 1, 2))
+    require(torch.equal(first, again), "the same noise gives other samples")
+    require(not torch.equal(first, other), "other noise gives the same samples")
+    return "bit for bit"
+
+
+def check_batch(model: Model) -> str:
+    """A sample does not depend on its neighbours, to the rounding of its dtype."""
+    whole, part = _sample(model).x, [3, 1]
+    alone = _sample(model, ids=part).x
+    apart = float((alone - whole[part]).abs().max())
+    require(apart <= _rounding(whole), f"samples in a smaller batch differ by {apart:.1e}")
+    return f"to {apart:.0e}"
+
+
+def check_state_dict(model: Model) -> str:
+    """The state holds all that samples depend on: a blank copy that loads it is the same model."""
+    blank = copy.deepcopy(model)
+    with torch.no_grad():
+        for value in blank.state_dict().values():
+            value.zero_()
+    blank.load_state_dict({name: value.clone() for name, value in model.state_dict().items()})
+    good = torch.equal(_sample(blank).x, _sample(model).x)
+    require(good, "a copy that loads the state samples otherwise")
+    return f"{len(model.state_dict())} tensors"
+
+
+def check_nll(model: Model) -> str:
+    """`nll` gives ``(B,)`` finite nats with standard errors and names its kind, or has a reason."""
+    noise = SeededNoise(1, range(2))
+    x = _sample(model, ids=[0, 1]).x.clone()
+    try:
+        found = model.nll(x, noise, rtol=1e-2, atol=1e-2)
+    except Incompatible as reason:
+        raise NotApplicable(str(reason)) from None
+    for name, value in (("nats", found.nats), ("stderr", found.stderr)):
+        require(tuple(value.shape) == (2,), f"{name} is {tuple(value.shape)}, not (2,)")
+        require(bool(value.isfinite().all()), f"{name} is not finite")
+    require(bool(found.kind), "the kind of the likelihood is not named")
+    return f"kind {found.kind}"
+
+
+def check_loss(model: Model) -> str:
+    """The loss is a finite scalar, and every parameter that asks for a gradient has one."""
+    noise = SeededNoise(1, range(COUNT))
+    like = torch.empty(COUNT, *model.event, device=model.state_like().device)
+    batch = Batch(noise.stream("data")(like), None, noise.ids)
+    try:
+        loss = model.loss(batch, noise, 0.5)
+    except Incompatible as reason:
+        raise NotApplicable(str(reason)) from None
+    require(loss.total.ndim == 0, f"the loss has shape {tuple(loss.total.shape)}, not ()")
+    require(math.isfinite(float(loss.total.detach())), "the loss is not finite")
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(loss.total, [p for _, p in named], allow_unused=True)
+    without = [name for (name, _), slope in zip(named, slopes, strict=True) if slope is None]
+    require(not without, f"no gradient reaches {', '.join(without[:3])}")
+    return f"{float(loss.total.detach()):.3g}, {len(named)} parameters"
+
+
+def check_global_rng(model: Model) -> str:
+    """No global random generator is drawn from or seeded."""
+    with global_rng_untouched():
+        _sample(model)
+    return "untouched"
+
+
+def _sde(model: Model) -> LinearSDE:
+    return model.reverse(SeededNoise(0, [0])).sde
+
+
+def _sample(model: Model, seed: int = 1, ids: list[int] | None = None) -> Samples:
+    noise = SeededNoise(seed, range(COUNT) if ids is None else ids)
+    grid = ReferenceGrid()(_sde(model), STEPS, model.t_min)
+    return model.sample(len(noise.ids), ReferenceSolver(), grid, noise)
+
+
+def _rounding(like: Tensor) -> float:
+    return 1e-9 if like.dtype == torch.float64 else 1e-3

@@ -1,0 +1,84 @@
+"""What a check says: it returns what it measured, or raises one of three exceptions."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from sgmkit.errors import UserError
+
+Check = Callable[[Any], str]
+"""``check_<property>(component)`` returns what it measured, in a few words, or raises."""
+
+
+class CheckFailed(AssertionError):
+    """The component does not have the property."""
+
+
+class Concern(Exception):
+    """The component has an unusual property that its author should know of: a warning."""
+
+
+class NotApplicable(Exception):
+    """The property makes no sense for this component: the reason."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check.
+
+    Args:
+        subject: what was checked: ``sde vp``.
+        check: name of the check: ``check_semigroup``.
+        level: ``ok``, ``warn`` (a concern), ``skip`` (not applicable) or ``fail``.
+        message: why it is not ``ok``, in one line; empty where it is.
+        measured: what was found: ``declared 2, measured 1.98``.
+    """
+
+    subject: str
+    check: str
+    level: Literal["ok", "warn", "skip", "fail"]
+    message: str = ""
+    measured: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: concerns and what does not apply are not failures."""
+        return self.level != "fail"
+
+
+def require(condition: bool, message: str) -> None:
+    """Fail the check with ``message`` unless ``condition``."""
+    if not condition:
+        raise CheckFailed(message)
+
+
+def perform(check: Check, component: object, subject: str) -> CheckResult:
+    """Run one check; whatever the component raises becomes a failure."""
+    name = check.__name__
+    try:
+        return CheckResult(subject, name, "ok", measured=check(component))
+    except Concern as concern:
+        return CheckResult(subject, name, "warn", str(concern))
+    except NotApplicable as reason:
+        return CheckResult(subject, name, "skip", str(reason))
+    except (CheckFailed, UserError) as error:
+        return CheckResult(subject, name, "fail", str(error))
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = f"raised {type(error).__name__}: {lines[0] if lines else 'no message'}"
+        return CheckResult(subject, name, "fail", reason)
+
+
+@contextlib.contextmanager
+def global_rng_untouched() -> Iterator[None]:
+    """Fail if the body draws from, or seeds, a global generator of torch or of Python."""
+    before, python = torch.get_rng_state(), random.getstate()
+    yield
+    require(
+        torch.equal(before, torch.get_rng_state()) and python == random.getstate(),
+        "it uses a global random generator: draw from the noise that is passed in",
+    )

@@ -1,0 +1,202 @@
+"""The suite: which checks apply to a component, how they are run, and what a target means."""
+
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sgmkit import registry
+from sgmkit.errors import BadValue, UnknownName, UserError
+from sgmkit.hookspecs import KINDS
+from sgmkit.options import REQUIRED, Schema, near, parse
+from sgmkit.testing import dataset, evaluator, grid, model, sde, solver
+from sgmkit.testing.reference import STAND_INS
+from sgmkit.testing.result import Check, CheckFailed, CheckResult, perform
+
+if TYPE_CHECKING:
+    import pytest
+
+_APPLICABLE: dict[str, Callable[[Any], Iterator[Check]]] = {
+    "sde": sde.applicable,
+    "solver": solver.applicable,
+    "grid": grid.applicable,
+    "dataset": dataset.applicable,
+    "evaluator": evaluator.applicable,
+    "model": model.applicable,
+}
+_IMPORT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def checks(kind: str, component: object) -> Iterator[Check]:
+    """The checks that make sense for an instance, by its declared facts and never by its name.
+
+    Each is a function ``check_<property>(component)`` whose docstring says what is required. It
+    returns what it measured, and raises an `AssertionError` where the component falls short.
+    """
+    if kind not in _APPLICABLE:
+        known = ", ".join(_APPLICABLE)
+        raise UnknownName(f"no checks for kind {kind!r}{near(kind, _APPLICABLE)} (kinds: {known})")
+    yield from _APPLICABLE[kind](component)
+
+
+def run_checks(kind: str, target: object, /, **options: object) -> list[CheckResult]:
+    """Run every check on one component.
+
+    Args:
+        kind: of component.
+        target: a name (``"heun:churn=0.5"``), ``"module:Class"``, a class or an instance.
+        options: of the component. One it needs and is not given is a small stand-in.
+    """
+    subject = f"{kind} {_label(target, options)}"
+    try:
+        component = build(kind, target, **options)
+        found = list(checks(kind, component))
+    except UnknownName:
+        raise
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else f"raised {error!r}"
+        return [CheckResult(subject, "check_builds", "fail", message)]
+    return [perform(check, component, subject) for check in found]
+
+
+def check_target(target: str) -> list[CheckResult]:
+    """Run the checks of whatever ``target`` means, for ``sgmkit check``.
+
+    Args:
+        target: a component (bare, qualified or with options; of every kind that has the name), a
+            plugin (all that it offers), or ``"module:Class"``.
+    """
+    if _IMPORT.fullmatch(target):
+        cls = _import(target)
+        return run_checks(_kind_of(cls, target), cls)
+    name, _ = parse(target)
+    subjects = _by_name(target, name)
+    for plugin in registry.plugins():
+        if plugin.name == name == target:
+            if plugin.stage:
+                raise UserError(f"plugin {name!r} failed at {plugin.stage}: {plugin.reason}")
+            for x in plugin.components:
+                subjects[x.kind, f"{name}/{x.name}"] = f"{name}/{x.name}"
+    if not subjects:
+        known = {plugin.name for plugin in registry.plugins()}
+        known = known.union(*(x.words for kind in KINDS for x in registry.offers(kind).values()))
+        hint = near(name, sorted(known))
+        raise UnknownName(f"no component or plugin named {name!r}{hint} (sgmkit list shows all)")
+    return [result for (kind, _), spec in subjects.items() for result in run_checks(kind, spec)]
+
+
+def parametrize_checks(
+    kind: str, /, *targets: object, xfail: Mapping[str, str] | None = None, **options: object
+) -> "pytest.MarkDecorator":
+    """A pytest parametrisation of a test's argument ``check``, which the test calls.
+
+    Args:
+        kind: of component.
+        targets: names, ``"module:Class"``, classes or instances.
+        xfail: checks that are known to fail, and why; one that passes fails the test (strict).
+        options: of the components.
+
+    ::
+
+        @parametrize_checks("solver", "heun", churn=0.5)
+        def test_heun(check):
+            check()
+    """
+    import pytest
+
+    params, excuses, known = [], dict(xfail or {}), set()
+    for target in targets:
+        component, label = build(kind, target, **options), _label(target, options)
+        for check in checks(kind, component):
+            name = check.__name__
+            known.add(name)
+            excuse = excuses.get(name)
+            marks = [pytest.mark.xfail(reason=excuse, strict=True)] if excuse else []
+            run = _bind(check, component, f"{kind} {label}")
+            params.append(pytest.param(run, id=f"{label}-{name}", marks=marks))
+    for name in excuses:
+        if name not in known:
+            raise UnknownName(f"xfail names {name!r}, which is no check here{near(name, known)}")
+    return pytest.mark.parametrize("check", params)
+
+
+def build(kind: str, target: object, /, **options: object) -> Any:
+    """The component that ``target`` means; components that it needs are stand-ins unless given."""
+    if isinstance(target, str) and not _IMPORT.fullmatch(target):
+        needed = _stand_ins(registry.schema(kind, target), {**parse(target)[1], **options})
+        return registry.create(kind, target, **needed, **options)
+    cls = _import(target) if isinstance(target, str) else target
+    if not isinstance(cls, type):
+        if options:
+            raise BadValue(f"options are of no use for an instance of {type(cls).__name__}")
+        return cls
+    schema = Schema.read(cls, f"{kind} {cls.__name__!r}", KINDS)
+    if schema.supplied:
+        raise BadValue(f"{schema.owner} cannot be built without {', '.join(schema.supplied)}")
+    values = schema.values({**_stand_ins(schema, options), **options})
+    for option in schema.components:
+        if isinstance(values[option.name], str | Mapping):
+            values[option.name] = registry.create(option.kind, values[option.name])
+    return cls(**values)
+
+
+def _bind(check: Check, component: object, subject: str) -> Callable[[], None]:
+    """The check as a test: a failure is an `AssertionError`, what does not apply is skipped."""
+
+    def run() -> None:
+        import pytest
+
+        result = perform(check, component, subject)
+        if result.level == "skip":
+            pytest.skip(result.message)
+        if not result.ok:
+            raise CheckFailed(f"{subject}: {result.check}: {result.message}")
+
+    return run
+
+
+def _stand_ins(schema: Schema, given: Mapping[str, object]) -> dict[str, object]:
+    """An instance for each component that the constructor needs and is not given."""
+    return {
+        option.name: STAND_INS[option.kind]()
+        for option in schema.components
+        if option.default is REQUIRED and option.name not in given and option.kind in STAND_INS
+    }
+
+
+def _by_name(target: str, name: str) -> dict[tuple[str, str], str]:
+    """Components of that name, alias or qualified name, of every kind: what to check."""
+    found = {}
+    for kind in KINDS:
+        for offer in registry.offers(kind).values():
+            qualified = {f"{offer.plugin.name}/{word}" for word in offer.words}
+            if name in offer.words | qualified:
+                found[kind, registry.find(kind, name).qualified] = target
+    return found
+
+
+def _import(target: str) -> type:
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise UnknownName(f"{target} cannot be imported: {error}") from None
+    if not isinstance(found, type):
+        raise UnknownName(f"{target}: module {module} has no class {name!r}")
+    return found
+
+
+def _kind_of(cls: type, target: str) -> str:
+    for kind, path in KINDS.items():
+        if issubclass(cls, _import(path)):
+            return kind
+    bases = ", ".join(path.partition(":")[2] for path in KINDS.values())
+    raise BadValue(f"{target} is a subclass of none of {bases}")
+
+
+def _label(target: object, options: Mapping[str, object]) -> str:
+    if isinstance(target, str):
+        name = target
+    else:
+        name = target.__name__ if isinstance(target, type) else type(target).__name__
+    return ":".join([name, *(f"{key}={value}" for key, value in options.items())])
