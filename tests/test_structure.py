@@ -3,7 +3,10 @@
 import ast
 import importlib
 import inspect
+import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -102,3 +105,15 @@ def test_everything_public_says_what_it_is(name):
         if not thing.__doc__ or thing.__doc__.startswith(f"{label}("):  # a dataclass's signature
             silent.append(label)
     assert not silent
+
+
+def test_the_wheel_holds_every_file(tmp_path):
+    """An ignore pattern that matches a package would leave it out, and only of the wheel."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "sgmkit").rglob("*.py")}
+    ours |= {str(p.relative_to(ROOT / "plugins")) for p in (ROOT / "plugins").rglob("*.py")}
+    assert ours - held == set()
+    assert len(ours) > 60
