@@ -1,7 +1,7 @@
 """What sampling costs beyond the network: on one thread, all figures from one run.
 
 The first table is the time of `Model.sample` over that of its network calls, for networks of at
-least 5 ms a call: a wide MLP on 2-D data and a small convolutional network on images. The second is
+least 5 ms a call: an MLP on 2-D data and two small convolutional networks on images. The second is
 microseconds per step beyond a trivial network, for small states; noise has a column of its own,
 beside what torch.randn takes for as many numbers.
 """
@@ -82,8 +82,8 @@ def mlp() -> Callable[[Tensor], Tensor]:
     return lambda u: net(u.flatten(1)).unflatten(1, (1, 2))
 
 
-def convolutions() -> Callable[[Tensor], Tensor]:
-    widths = (3, 48, 48, 48, 48, 3)
+def convolutions(width: int) -> Callable[[Tensor], Tensor]:
+    widths = (3, width, width, width, width, 3)
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.SiLU()]
@@ -93,7 +93,9 @@ def convolutions() -> Callable[[Tensor], Tensor]:
 
 def ratios(repeats: int, steps: int) -> None:
     rows = []
-    for batch, event, network in ((1024, (2,), mlp()), (8, (3, 32, 32), convolutions())):
+    image = (3, 32, 32)
+    cases = [(1024, (2,), mlp()), *((8, image, convolutions(width)) for width in (48, 96))]
+    for batch, event, network in cases:
         for solver in SOLVERS:
             for sde in SDES:
                 model = Timed(sde, event, network)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sgmkit import Reverse, StepSolver
@@ -14,4 +15,5 @@ class Euler(StepSolver):
     stochastic = True
 
     def step(self, rev: Reverse, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        return u + (t - s) * rev.drift(u, t) + rev.brownian(u, t, s)
+        moved = torch.add(u, rev.drift(u, t), alpha=float(t - s))
+        return moved.add_(rev.brownian(u, t, s))
