@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sgmkit.errors import BadValue, UnknownName, UserError
 from sgmkit.report.formats import html, latex, markdown, terminal
-from sgmkit.results import plain, write_atomic
 from sgmkit.report.summary import aggregate, entries
 from sgmkit.report.tables import pivots
+from sgmkit.results import plain, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
