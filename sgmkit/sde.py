@@ -24,7 +24,7 @@ from sgmkit.linear import (
     triangular_inverse,
 )
 
-NODES = 32
+NODES = 16
 """Intervals of the rotation in `LinearSDE.point_flow` per unit of log t."""
 
 
