@@ -1,7 +1,6 @@
-"""Reference arrays, and the laws and processes that the tests of solvers run on."""
+"""The laws and processes that the tests of solvers run on; arrays come from golden_data."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,14 +10,6 @@ from sgmkit import Batch, ClockedSDE, Dataset, LinearSDE, Mixture, RecordedNoise
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.ve import EDM, VE
 from sgmkit_sdes.vp import VP, Geometric, SubVP
-
-GOLDEN = Path(__file__).parent / "golden"
-
-
-def load(name: str) -> dict[str, Tensor]:
-    """The arrays of ``golden/<name>.npz``, floats in float64 (their float32 draws are used so)."""
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as arrays:
-        return {key: torch.as_tensor(arrays[key]).double() for key in arrays.files}
 
 
 def phases(states: Tensor) -> Tensor:

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from golden_data import load
 from golden_solvers_data import (
     MIXTURE,
     SDES,
     Items,
     Law,
     close,
-    load,
     numbers,
     phases,
     times,

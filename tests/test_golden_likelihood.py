@@ -5,7 +5,8 @@ The reference estimates were averaged over all Rademacher sign vectors, which is
 
 import pytest
 import torch
-from golden_solvers_data import MIXTURE, close, load, phases
+from golden_data import load
+from golden_solvers_data import MIXTURE, close, phases
 
 from sgmkit import RecordedNoise
 from sgmkit.likelihood import normal_log_density

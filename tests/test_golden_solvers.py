@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from golden_solvers_data import MIXTURE, close, load, phases
+from golden_data import load
+from golden_solvers_data import MIXTURE, close, phases
 
 from sgmkit import RecordedNoise, Reverse, time_grid
 from sgmkit.linear import as_matrix, ou_transition

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from golden_solvers_data import SDES, close, load
+from golden_data import load
+from golden_solvers_data import SDES, close
 
 from sgmkit import Grid, create, time_grid
 from sgmkit.errors import BadValue
