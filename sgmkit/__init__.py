@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from sgmkit.dataset import Batch, Dataset, Mixture
     from sgmkit.errors import BadValue, Incompatible, UnknownName, UserError
     from sgmkit.evaluator import Cell, Context, Evaluator, Metric, Value
+    from sgmkit.extractor import Extractor
     from sgmkit.hookspecs import Component, hookimpl
     from sgmkit.model import Likelihood, Loss, Model, Samples
+    from sgmkit.network import Network
     from sgmkit.noise import Noise, RecordedNoise, SeededNoise
     from sgmkit.registry import components, create, resolve, time_grid
     from sgmkit.results import load_results
@@ -30,6 +32,7 @@ __all__ = [
     "Context",
     "Dataset",
     "Evaluator",
+    "Extractor",
     "Grid",
     "Incompatible",
     "Kernel",
@@ -39,6 +42,7 @@ __all__ = [
     "Metric",
     "Mixture",
     "Model",
+    "Network",
     "Noise",
     "RecordedNoise",
     "Reverse",
@@ -63,8 +67,10 @@ _MODULES = {
     "dataset": "Batch Dataset Mixture",
     "errors": "BadValue Incompatible UnknownName UserError",
     "evaluator": "Cell Context Evaluator Metric Value",
+    "extractor": "Extractor",
     "hookspecs": "Component hookimpl",
     "model": "Likelihood Loss Model Samples",
+    "network": "Network",
     "noise": "Noise RecordedNoise SeededNoise",
     "registry": "components create resolve time_grid",
     "results": "load_results",

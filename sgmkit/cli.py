@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from sgmkit import commands
+from sgmkit.commands import VERBS
 from sgmkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _type_words(annotation: Any) -> str:
     return annotation.__name__ if type(annotation) is type else str(annotation)
 
 
-for _verb in (commands.bench, commands.report, commands.check):
+for _verb in VERBS:
     app.command()(_verb)
 
 

@@ -10,11 +10,13 @@ hookimpl = pluggy.HookimplMarker("sgmkit")
 
 KINDS: dict[str, str] = {
     "sde": "sgmkit.sde:LinearSDE",
+    "network": "sgmkit.network:Network",
     "model": "sgmkit.model:Model",
     "solver": "sgmkit.solver:Solver",
     "grid": "sgmkit.solver:Grid",
     "dataset": "sgmkit.dataset:Dataset",
     "evaluator": "sgmkit.evaluator:Evaluator",
+    "extractor": "sgmkit.extractor:Extractor",
 }
 """Each kind of component and the base class that its targets subclass."""
 

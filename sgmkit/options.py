@@ -1,21 +1,25 @@
 """Options: from text to values, by the schema that a constructor's signature states. No torch."""
 
-import dataclasses
 import difflib
-import inspect
 import re
 import reprlib
-import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Union
+from typing import Any, Literal
 
 from sgmkit.errors import BadValue, UnknownName, UserError
+from sgmkit.signatures import (
+    REQUIRED,
+    annotation_of,
+    component_of,
+    default_of,
+    members,
+    parameters_of,
+)
 
-REQUIRED = inspect.Parameter.empty
 _SEQUENCES = (tuple, list)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
 
@@ -103,16 +107,6 @@ def _sequence(text: str) -> list[Any]:
     return [_sequence(item) if item[:1] in ("(", "[") else item for item in items]
 
 
-def members(annotation: Any) -> list[Any]:
-    """The alternatives of an annotation, stripped of ``Annotated``: ``X | None`` gives both."""
-    origin = typing.get_origin(annotation)
-    if origin is Annotated:
-        return members(typing.get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        return [leaf for arg in typing.get_args(annotation) for leaf in members(arg)]
-    return [annotation]
-
-
 @dataclass(frozen=True)
 class Option:
     """One parameter of a constructor that a user may set.
@@ -123,6 +117,8 @@ class Option:
         default: `REQUIRED` where there is none: component parameters only.
         kind: of component, where the annotation is a base class of one; else empty.
         base: the class that such a component must be of.
+        later: whether a callable that builds it is wanted, ``Callable[..., Network]``: for what
+            depends on parameters that only its user knows.
     """
 
     name: str
@@ -130,6 +126,7 @@ class Option:
     default: Any = REQUIRED
     kind: str = ""
     base: type | None = None
+    later: bool = False
 
     def read(self, value: object) -> object:
         """Text as the structure that the annotation asks for; anything else untouched."""
@@ -174,14 +171,14 @@ class Schema:
         """Read the signature of ``target``; ``kinds`` maps each kind to ``"module:BaseClass"``."""
         bases = {path: kind for kind, path in kinds.items()}
         options, supplied = {}, []
-        for parameter in _parameters(target, owner):
-            annotation = _annotation(target, parameter, owner)
-            kind, base = _component(annotation, bases)
-            default = _default(target, parameter)
-            if kind or default is not REQUIRED:
-                options[parameter.name] = Option(parameter.name, annotation, default, kind, base)
+        for parameter in parameters_of(target, owner):
+            annotation = annotation_of(target, parameter, owner)
+            default, name = default_of(target, parameter), parameter.name
+            component = component_of(annotation, bases)
+            if component[0] or default is not REQUIRED:
+                options[name] = Option(name, annotation, default, *component)
             else:
-                supplied.append(parameter.name)
+                supplied.append(name)
         if "name" in options:
             raise UserError(f"{owner}: no option may be called 'name', which names the component")
         return cls(target, owner, options, tuple(supplied))
@@ -245,55 +242,3 @@ class Schema:
         except (pydantic.errors.PydanticUserError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{self.owner}: an option's type is not understood: {reason}") from None
-
-
-def _parameters(target: type, owner: str) -> list[inspect.Parameter]:
-    if target.__init__ is object.__init__:
-        return []
-    parameters = list(inspect.signature(target).parameters.values())
-    for parameter in parameters:
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise UserError(
-                f"{owner}: {target.__module__}:{target.__qualname__} takes {parameter}; "
-                "options must be named parameters, each spelt out"
-            )
-    return parameters
-
-
-def _default(target: type, parameter: inspect.Parameter) -> Any:
-    if dataclasses.is_dataclass(target):
-        for field in dataclasses.fields(target):
-            if field.name == parameter.name and field.default_factory is not dataclasses.MISSING:
-                return field.default_factory()
-    return parameter.default
-
-
-def _annotation(target: type, parameter: inspect.Parameter, owner: str) -> Any:
-    """The parameter's annotation; where it is text, resolved in the module that wrote it."""
-    where = f"{owner}: parameter {parameter.name!r} of {target.__module__}:{target.__qualname__}"
-    if parameter.annotation is REQUIRED:
-        raise UserError(f"{where} has no annotation")
-    home = next(base for base in target.__mro__ if "__init__" in vars(base))
-    if dataclasses.is_dataclass(home):  # a field may come from a base in another module
-        homes = (base for base in target.__mro__ if parameter.name in inspect.get_annotations(base))
-        home = next(homes, home)
-    scope = vars(sys.modules[home.__module__])
-    holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
-    try:
-        hints = typing.get_type_hints(holder, scope, {}, include_extras=True)
-    except (NameError, AttributeError, SyntaxError, TypeError) as error:
-        raise UserError(
-            f"{where}: annotation {parameter.annotation!r} cannot be resolved: {error} "
-            "(imported under TYPE_CHECKING only?)"
-        ) from None
-    return hints[parameter.name]
-
-
-def _component(annotation: Any, bases: Mapping[str, str]) -> tuple[str, type | None]:
-    """Kind and base class of the component that the annotation asks for, if it does."""
-    for member in members(annotation):
-        for base in getattr(member, "__mro__", ()):
-            path = f"{base.__module__}:{base.__qualname__}"
-            if path in bases:
-                return bases[path], member
-    return "", None

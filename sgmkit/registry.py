@@ -1,16 +1,16 @@
 """Who offers what: plugins admitted one by one, names resolved, components built. No torch."""
 
 import importlib
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sgmkit.errors import BadValue, UnknownName, UserError, last_line
 from sgmkit.hookspecs import KINDS, Component
 from sgmkit.loader import PluginInfo, load_plugins, reason, report_broken
-from sgmkit.options import Option, Schema, near, parse, show, spell
+from sgmkit.options import Option, Schema, near, parse, show
+from sgmkit.resolved import Resolved
 
 if TYPE_CHECKING:
     import torch
@@ -34,96 +34,6 @@ class Offer:
     def words(self) -> set[str]:
         """Every bare name: the component's own and its aliases."""
         return {self.component.name, *self.component.aliases}
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A component with every option decided, ready to be described or built.
-
-    Args:
-        kind: of component.
-        name: qualified, ``plugin/name``.
-        distribution: of the plugin, in ``version``.
-        options: all of them, defaults included; components are `Resolved`, None or instances.
-        short: the bare name, or the qualified one where two plugins offer the bare one.
-        defaults: of the options that have one.
-        schema: what the constructor takes.
-    """
-
-    kind: str
-    name: str
-    distribution: str
-    version: str
-    options: Mapping[str, Any] = field(hash=False)
-    short: str = field(compare=False)
-    defaults: Mapping[str, Any] = field(compare=False, repr=False)
-    schema: Schema = field(compare=False, repr=False)
-
-    @property
-    def supplied(self) -> tuple[str, ...]:
-        """Names that `build` needs from the core, for this component and those inside it."""
-        inner = (name for part in self._parts() for name in part.supplied)
-        return tuple(dict.fromkeys((*self.schema.supplied, *inner)))
-
-    def build(self, **supplied: object) -> Any:
-        """The instance; components inside it first. Each takes of ``supplied`` what it names."""
-        missing = [name for name in self.schema.supplied if name not in supplied]
-        if missing:
-            raise BadValue(f"{self.schema.owner} cannot be built without {', '.join(missing)}")
-        values = {name: supplied[name] for name in self.schema.supplied}
-        for name, value in self.options.items():
-            values[name] = value.build(**supplied) if isinstance(value, Resolved) else value
-        try:
-            return self.schema.cls(**values)
-        except (TypeError, ValueError) as error:
-            raise BadValue(f"{self.schema.owner}: {last_line(error)}") from error
-
-    def describe(self) -> dict[str, Any]:
-        """JSON-able, equal for equal components however they were named; `resolve` reads it."""
-        from pydantic_core import to_json
-
-        told: dict[str, Any] = {"name": self.name}
-        for name, value in sorted(self.options.items()):
-            if isinstance(value, Resolved):
-                told[name] = value.describe()
-            elif self.schema.options[name].kind and value is not None:
-                raise BadValue(
-                    f"option {name!r} of {self.schema.owner} is an instance, which has no "
-                    "description: give it by name"
-                )
-            else:
-                told[name] = json.loads(to_json(value, inf_nan_mode="strings"))
-        return told
-
-    def versions(self) -> dict[str, str]:
-        """Version of each distribution that has a part in this."""
-        found = {self.distribution: self.version}
-        for part in self._parts():
-            found |= part.versions()
-        return dict(sorted(found.items()))
-
-    @property
-    def changes(self) -> str:
-        """The options that are not at their default, as `parse` reads them: ``churn=0.5``."""
-        told, unset = sorted(self.options.items()), object()
-        changed = ((name, value) for name, value in told if self.defaults.get(name, unset) != value)
-        return ":".join(f"{name}={self._spell(name, value)}" for name, value in changed)
-
-    @property
-    def label(self) -> str:
-        """Short text: ``vp``, ``heun:churn=0.5``."""
-        return ":".join(filter(None, (self.short, self.changes)))
-
-    def __str__(self) -> str:
-        return self.label
-
-    def _spell(self, name: str, value: object) -> str:
-        if self.schema.options[name].kind and not isinstance(value, Resolved | None):
-            return type(value).__name__
-        return spell(value)
-
-    def _parts(self) -> list["Resolved"]:
-        return [value for value in self.options.values() if isinstance(value, Resolved)]
 
 
 class Registry:
@@ -266,7 +176,8 @@ class Registry:
             if not issubclass(part.schema.cls, base):
                 raise BadValue(f"{wrong} a {base.__name__}, which {part.short!r} is not")
             return part
-        if isinstance(value, base) or (value is None and option.optional):
+        fits = callable(value) if option.later else isinstance(value, base)
+        if fits or (value is None and option.optional):
             return value
         raise BadValue(f"{wrong} the name of a component of kind {option.kind}, not {show(value)}")
 

@@ -137,7 +137,7 @@ def test_plugins_traceback(site):
         (
             ["list", "gird"],
             "no kind 'gird'; did you mean 'grid'? "
-            "(kinds: sde, model, solver, grid, dataset, evaluator)",
+            "(kinds: sde, network, model, solver, grid, dataset, evaluator, extractor)",
         ),
         (
             ["info", "grid", "step"],
