@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from sgmkit.hookspecs import Component, hookimpl
     from sgmkit.model import Likelihood, Loss, Model, Samples
     from sgmkit.network import Network
-    from sgmkit.noise import Noise, RecordedNoise, SeededNoise
+    from sgmkit.noise import Noise, SeededNoise
+    from sgmkit.recorded import RecordedNoise
     from sgmkit.registry import components, create, resolve, time_grid
     from sgmkit.results import load_results
     from sgmkit.reverse import Reverse
@@ -71,7 +72,8 @@ _MODULES = {
     "hookspecs": "Component hookimpl",
     "model": "Likelihood Loss Model Samples",
     "network": "Network",
-    "noise": "Noise RecordedNoise SeededNoise",
+    "noise": "Noise SeededNoise",
+    "recorded": "RecordedNoise",
     "registry": "components create resolve time_grid",
     "results": "load_results",
     "reverse": "Reverse",

@@ -194,11 +194,19 @@ def _rows(operator: Operator) -> tuple[tuple[float, ...], ...]:
     return operator if isinstance(operator, tuple) else ((operator,),)
 
 
-def scaled(operator: Operator, factor: float) -> Operator:
-    """``factor`` times an operator."""
-    if isinstance(operator, tuple):
-        return tuple(tuple(factor * value for value in row) for row in operator)
-    return operator * factor
+def scaled(operator: Operator, factor: float | Tensor, unit: float = 0.0) -> Operator:
+    """``factor`` times an operator, and ``unit`` times the identity added.
+
+    The factor is ``(B, 1, 1)`` where each sample has its own.
+    """
+    if isinstance(operator, Tensor):
+        return operator * factor + unit * torch.eye(*operator.shape[-2:]).to(operator)
+    if isinstance(factor, Tensor):
+        raise TypeError("a factor for each sample needs an operator for each sample")
+    if not isinstance(operator, tuple):
+        return operator * factor + unit
+    rows = enumerate(operator)
+    return tuple(tuple(factor * x + unit * (i == j) for j, x in enumerate(r)) for i, r in rows)
 
 
 def _weighted(pairs: Sequence[tuple[float, Tensor]]) -> Tensor:

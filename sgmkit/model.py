@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from sgmkit.dataset import Batch
 from sgmkit.errors import BadValue, Incompatible
 from sgmkit.likelihood import Likelihood, flow_likelihood
-from sgmkit.linear import act, as_matrix, semidefinite_factor
+from sgmkit.linear import Operator, act, operators, semidefinite_factor
 from sgmkit.noise import Noise
 from sgmkit.reverse import Reverse
+from sgmkit.sde import LinearSDE
 from sgmkit.solver import Last, Solver, finish
+from sgmkit.tables import tabled
 
 Start = Literal["prior", "exact"]
 
@@ -86,8 +88,7 @@ class Model(nn.Module, ABC):
         sde = self.reverse(noise, y).sde
         shape = (len(noise.ids), sde.phases, *self.state_event())
         z = noise.stream("start")(self.state_like().new_empty(shape))
-        root = semidefinite_factor(sde.prior_cov().tolist())
-        return act(as_matrix(root, sde.phases, z), z)
+        return act(_prior_root(sde), z)
 
     def start_exactly(self, noise: Noise) -> Tensor:
         """States from the exact law of u_T."""
@@ -125,7 +126,10 @@ class Model(nn.Module, ABC):
         if len(noise.ids) != n:
             raise BadValue(f"{n} samples need {n} sample ids, not {len(noise.ids)}")
         with torch.inference_mode():
-            rev = self.reverse(noise.stream("step"), y)
+            steps = noise.stream("step")
+            rev = self.reverse(steps, y)
+            if solver.stochastic and not solver.adaptive:
+                steps.expect(len(grid))
             if reason := solver.supports(rev.sde):
                 raise Incompatible(reason)
             first = self.start(noise, start, y)
@@ -150,3 +154,10 @@ class Model(nn.Module, ABC):
         rev, cut = self.reverse(noise, y), t_min or self.t_min
         x = x.to(self.state_like())
         return flow_likelihood(rev, x, noise, cut, probes=probes, rtol=rtol, atol=atol)
+
+
+@tabled
+def _prior_root(sde: LinearSDE) -> Operator:
+    """A root of the prior's covariance, as an operator."""
+    factor = semidefinite_factor(sde.prior_cov().tolist())
+    return operators(torch.tensor(factor, dtype=torch.float64)[None])[0]

@@ -22,21 +22,19 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from sgmkit.errors import BadValue, UserError
+from sgmkit.errors import BadValue
 
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _ROUND_1, _ROUND_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
 _AHEAD = 256
 """Most draws generated ahead."""
-
-
-class NoiseExhausted(UserError, IndexError):
-    """More draws were asked of recorded noise than were recorded."""
+_GUESS, _TOLD = 1 << 17, 1 << 20
+"""Most numbers generated ahead on a CPU: on a guess, and for draws that were announced."""
 
 
 class Noise(ABC):
@@ -44,6 +42,9 @@ class Noise(ABC):
 
     ids: Tensor
     """The samples that the rows of a draw belong to, ``(B,)`` int64; not to be written to."""
+    recorded: ClassVar[bool] = False
+    """Whether draws are given, and to be asked for one by one as the published algorithm does;
+    else a solver may draw the sum of neighbours at once."""
 
     @abstractmethod
     def __call__(self, like: Tensor) -> Tensor:
@@ -63,6 +64,9 @@ class Noise(ABC):
     @abstractmethod
     def stream(self, name: str) -> Self:
         """Independent noise for one purpose; the same name is the same stream and counter."""
+
+    def expect(self, draws: int) -> None:  # noqa: B027 - not abstract: most have no use for it
+        """About so many draws of one kind come next: changes the cost and no number."""
 
 
 def _mix_(x: Tensor, key: Tensor | int = 0) -> Tensor:
@@ -103,10 +107,10 @@ def _normal_(out: Tensor, a: Tensor, b: Tensor) -> None:
     31 bits of a word make the radius, the other half of it the angle in [-pi, pi].
     """
     rows, n = out.shape
-    low, high = _words(a, b, (n + 1) // 2).view(torch.int32).view(rows, -1, 2).unbind(-1)
-    radius = low.bitwise_and(0x7FFFFFFF).to(out.dtype).add_(0.5).mul_(2.0**-31)
+    words = _words(a, b, (n + 1) // 2)
+    radius = words.bitwise_and(0x7FFFFFFF).to(out.dtype).add_(0.5).mul_(2.0**-31)
     radius.log_().mul_(-2.0).sqrt_()
-    angle = high.to(out.dtype, memory_format=torch.contiguous_format).mul_(math.pi * 2.0**-31)
+    angle = words.bitwise_right_shift_(32).to(out.dtype).mul_(math.pi * 2.0**-31)
     x, y = angle.cos().mul_(radius), angle.sin_().mul_(radius)
     if n % 2:
         out.copy_(torch.view_as_real(torch.complex(x, y)).flatten(1)[:, :n])
@@ -154,6 +158,7 @@ class SeededNoise(Noise):
         self._request: tuple[object, ...] = ()
         self._run = 0  # draws in a row with this request
         self._uncounted = 0
+        self._expected = 0
         self._ahead: list[Tensor] = []  # next draw last
         return self
 
@@ -165,7 +170,7 @@ class SeededNoise(Noise):
 
     @torch.inference_mode(False)
     def select(self, index: Tensor) -> Self:
-        chosen = self._index[_positions(index, len(self.ids))]
+        chosen = self._index[positions(index, len(self.ids))]
         return object.__new__(type(self))._open(self._stream, chosen)
 
     @torch.inference_mode(False)
@@ -176,6 +181,9 @@ class SeededNoise(Noise):
                 own.children[name] = _Stream(own.seed, (*own.path, name), own.ids)
             self._streams[name] = object.__new__(type(self))._open(own.children[name], self._index)
         return self._streams[name]
+
+    def expect(self, draws: int) -> None:
+        self._expected = draws
 
     def _draw(self, like: Tensor, law: str) -> Tensor:
         request = (law, like.shape, like.dtype, like.device)
@@ -188,7 +196,7 @@ class SeededNoise(Noise):
 
     def _begin(self, like: Tensor, request: tuple[object, ...]) -> None:
         """Another view or another kind of draw: settle the counters, drop what lies ahead."""
-        _check_like(like, len(self.ids))
+        check_like(like, len(self.ids))
         for view in (self._stream.owner, self):
             if view is not None:
                 view._settle()
@@ -202,15 +210,21 @@ class SeededNoise(Noise):
 
     @torch.inference_mode(False)  # or a block could not be used in training later
     def _refill(self, like: Tensor, law: str) -> None:
-        """Generate as many draws as this run has made so far, within bounds; at least one."""
+        """Generate as many draws as were announced or this run has made, within bounds."""
         self._settle()
-        bound = 1 << (17 if like.device.type == "cpu" else 22)  # elements: cache, kernel launches
-        draws = max(1, min(self._run, _AHEAD, bound // max(1, like.numel())))
-        block = self._generate(like, law, draws, bound).to(like.dtype)
-        self._ahead = list(block.view(draws, *like.shape).unbind(0))[::-1]
+        on_cpu, size = like.device.type == "cpu", max(1, like.numel())  # cache, kernel launches
+        guess = min(self._run, (_GUESS if on_cpu else 1 << 22) // size)
+        told = min(self._expected, (_TOLD if on_cpu else 1 << 24) // size)
+        draws = max(1, min(max(guess, told), _AHEAD))
+        self._expected = max(0, self._expected - draws)
+        block = self._generate(like, law, draws, (_GUESS if on_cpu else 1 << 22) // 2)
+        self._ahead = list(block.to(like.dtype).view(draws, *like.shape).unbind(0))[::-1]
 
-    def _generate(self, like: Tensor, law: str, draws: int, bound: int) -> Tensor:
-        """The next ``draws`` draws, ``(draws * B, n)`` with n the size of an event."""
+    def _generate(self, like: Tensor, law: str, draws: int, piece: int) -> Tensor:
+        """The next ``draws`` draws, ``(draws * B, n)`` with n the size of an event.
+
+        In pieces of so many numbers: memory that stays in the cache and that malloc keeps.
+        """
         if like.device not in self._keys:
             self._keys[like.device] = self._keys[self.ids.device].to(like.device)
         number = torch.arange(draws)[:, None] + self._stream.drawn[self._index]
@@ -220,56 +234,14 @@ class SeededNoise(Noise):
         dtype = torch.float64 if like.dtype == torch.float64 else dtype
         n = math.prod(like.shape[1:])
         out = torch.empty(len(a), n, dtype=dtype, device=like.device)
-        rows = max(1, bound // 2 // max(1, n))  # small pieces: memory that malloc keeps
+        rows = max(1, piece // max(1, n))
         for i in range(0, len(a), rows):
             fill(out[i : i + rows], a[i : i + rows], b[i : i + rows])
         return out
 
 
-class RecordedNoise(Noise):
-    """Replays given draws in order, whatever the stream and the law: for reference numbers.
-
-    Args:
-        draws: ``(B, ...)`` with one B; sample ids are 0 to B - 1. A draw serves any event of as
-            many elements. No draws at all suit a solver that draws nothing, for any B.
-    """
-
-    def __init__(self, draws: Sequence[Tensor]) -> None:
-        shapes = [tuple(draw.shape) for draw in draws]
-        if len({shape[:1] for shape in shapes}) > 1 or not all(shapes):
-            raise BadValue(f"recorded draws must be (B, ...) with one B, not {shapes}")
-        self._draws, self.ids = list(draws), torch.arange(shapes[0][0] if shapes else 0)
-        self._drawn = torch.zeros_like(self.ids)
-
-    def __call__(self, like: Tensor) -> Tensor:
-        if not self._draws:
-            raise NoiseExhausted("no draws were recorded; record what the solver draws")
-        _check_like(like, len(self.ids))
-        rows, count = list[Tensor](), len(self._draws)
-        for i, number in zip(self.ids.tolist(), self._drawn[self.ids].tolist(), strict=True):
-            if number == count:
-                raise NoiseExhausted(f"all {count} recorded draws are used; record more of them")
-            row, wanted = self._draws[number][i], like.shape[1:]
-            if row.numel() != wanted.numel():
-                shapes = f"{tuple(row.shape)}, not {tuple(wanted)}"
-                raise BadValue(f"recorded draw {number} has event shape {shapes}")
-            rows.append(row.reshape(wanted))
-        self._drawn[self.ids] += 1
-        return torch.stack(rows).to(like) if rows else torch.empty_like(like)
-
-    uniform = __call__
-
-    def select(self, index: Tensor) -> Self:
-        part = object.__new__(type(self))
-        part._draws, part._drawn = self._draws, self._drawn
-        part.ids = self.ids[_positions(index, len(self.ids))] if self._draws else self.ids
-        return part
-
-    def stream(self, name: str) -> Self:
-        return self
-
-
-def _check_like(like: Tensor, count: int) -> None:
+def check_like(like: Tensor, count: int) -> None:
+    """Complain unless ``like`` has a row for each of ``count`` samples and is floating."""
     if like.shape[:1] != (count,) or not like.dtype.is_floating_point:
         shape = tuple(like.shape)
         raise BadValue(f"noise for {count} samples cannot be drawn like {like.dtype} {shape}")
@@ -289,7 +261,7 @@ def _checked_ids(sample_ids: Sequence[int] | Tensor) -> Tensor:
     return ids.to(torch.int64, copy=True)
 
 
-def _positions(index: Tensor, count: int) -> Tensor:
+def positions(index: Tensor, count: int) -> Tensor:
     """Positions ``(b,)`` on the CPU, from a mask ``(count,)`` or from positions."""
     mask = index.dtype == torch.bool and index.shape == (count,)
     if not mask and (index.dtype != torch.int64 or index.ndim != 1):

@@ -11,6 +11,7 @@ from sgmkit.linear import Operator, act, combine, operators, scaled
 from sgmkit.noise import Noise
 from sgmkit.score import denoise_operators, score_operator
 from sgmkit.sde import LinearSDE
+from sgmkit.tables import tabled
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """``(u (B, k, *event), t () or (B,)) -> eps_d (B, r, *event)``: one network evaluation."""
@@ -36,15 +37,24 @@ class _Local:
 def _coefficients(sde: LinearSDE, t: Tensor) -> tuple[Tensor, ...]:
     """The matrices behind `_Local` at times ``t (n,)``, ``(n, ., .)`` each."""
     r = sde.driven
-    kernel = sde.kernel(t)
-    drift, noise = sde.drift(t), sde.diffusion(t)[..., -r:]
+    kernel, drift = sde.kernel(t), sde.drift(t)
     score = score_operator(kernel, r)
-    root = torch.zeros_like(noise)
-    block = noise[..., -r:, :]
-    root[..., -r:, :] = torch.linalg.cholesky_ex(block)[0] if r > 1 else block.sqrt()
-    pulled = noise @ score
+    pulled = sde.diffusion(t)[..., -r:] @ score
     clean = denoise_operators(kernel, r, sde.data_var())
-    return drift, -pulled / 2, -drift, pulled, score, *clean, root
+    return drift, -pulled / 2, -drift, pulled, score, *clean, sde.noise_factor(t)
+
+
+@tabled
+def _locals(sde: LinearSDE, times: Tensor) -> dict[float, _Local]:
+    """`_Local` at each of ``times (n,)``."""
+    columns = [operators(matrix) for matrix in _coefficients(sde, times)]
+    rows = zip(times.tolist(), *columns, strict=True)
+    return {key: _Local(*row) for key, *row in rows}
+
+
+def _factor(value: Tensor, u: Tensor) -> float | Tensor:
+    """What multiplies an operator on u: a plain number, or one for each sample, ``(B, 1, 1)``."""
+    return value[:, None, None].to(u) if value.ndim else float(value)
 
 
 class Reverse:
@@ -131,18 +141,22 @@ class Reverse:
 
     def brownian(self, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """``D(t)^{1/2} sqrt(t - s) z``, ``(B, k, *event)``: z is drawn for driven phases only."""
-        z = self.noise(u[:, -self.sde.driven :])
-        gap = (t - s).sqrt()
-        root = self._at(t, u).root
-        if isinstance(root, Tensor):
-            return act(root * gap[:, None, None].to(root), z)
-        return act(scaled(root, float(gap)), z)
+        gap = _factor((t - s).sqrt(), u)
+        return act(scaled(self._at(t, u).root, gap), self.noise(u[:, -self.sde.driven :]))
+
+    def leap(self, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """``u + (t - s) drift + brownian``, all in one pass. One network call."""
+        local, gap = self._at(t, u), t - s
+        h, root_h = _factor(gap, u), _factor(gap.sqrt(), u)
+        return combine(
+            (scaled(local.backward, h, 1.0), u),
+            (scaled(local.pulled, h), self.eps(u, t)),
+            (scaled(local.root, root_h), self.noise(u[:, -self.sde.driven :])),
+        )
 
     def prepare(self, times: Tensor) -> None:
         """Compute the coefficients of all of ``times (n,)`` at once; a miss computes one later."""
-        columns = [operators(matrix) for matrix in _coefficients(self.sde, times)]
-        rows = zip(times.tolist(), *columns, strict=True)
-        self._ready.update((key, _Local(*row)) for key, *row in rows)
+        self._ready.update(_locals(self.sde, times))
 
     def select(self, index: Tensor) -> "Reverse":
         """The same problem on the rows ``index``; its calls count for those rows.

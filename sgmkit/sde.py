@@ -91,6 +91,15 @@ class LinearSDE(ABC):
     def diffusion(self, t: Tensor) -> Tensor:
         """D(t) = G G^T, ``(*t, k, k)``, per unit of time; zero outside the last r phases."""
 
+    def noise_factor(self, t: Tensor) -> Tensor:
+        """A root of D(t) on the driven phases, ``(*t, k, r)``: ``G dw`` with r-dimensional w."""
+        noise = self.diffusion(t)[..., -self.driven :]
+        root = torch.zeros_like(noise)
+        block = noise[..., -self.driven :, :]
+        factor = torch.linalg.cholesky_ex(block)[0] if self.driven > 1 else block.sqrt()
+        root[..., -self.driven :, :] = factor
+        return root
+
     def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """``Phi`` and ``Q`` of ``u_t | u_s ~ N(Phi u_s, Q)``, ``(*t, k, k)`` each.
 

@@ -132,18 +132,21 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 
 
-def affine(solver, sde, predict, grid, draws):
+def affine(solver, sde, predict, grid, draws, recorded=True):
     """Matrix, offset and noise factor of a run that is affine in state and noise (1 coordinate).
 
     Args:
         draws: sizes of the run's draws, in order.
+        recorded: whether the solver is told that they are recorded.
     """
     k, total = sde.phases, sum(draws)
     u = torch.zeros(1 + k + total, k, 1, dtype=torch.float64)
     u[1 : 1 + k, :, 0] = torch.eye(k, dtype=torch.float64)
     noise = torch.zeros(len(u), total, 1, dtype=torch.float64)
     noise[1 + k :, :, 0] = torch.eye(total, dtype=torch.float64)
-    rev = Reverse(sde, predict, RecordedNoise(list(noise.split(draws, 1))))
+    given = RecordedNoise(list(noise.split(draws, 1)))
+    given.recorded = recorded
+    rev = Reverse(sde, predict, given)
     out = solver.solve(rev, u, grid)[:, :, 0]
     rest = out[1:] - out[0]
     return rest[:k].T, out[0], rest[k:].T

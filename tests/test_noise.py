@@ -10,7 +10,8 @@ import torch
 from noise_draws import draws, zeros
 
 from sgmkit.errors import BadValue, UserError
-from sgmkit.noise import NoiseExhausted, RecordedNoise, SeededNoise
+from sgmkit.noise import SeededNoise
+from sgmkit.recorded import NoiseExhausted, RecordedNoise
 
 # --- Addressing -----------------------------------------------------------------------------
 
@@ -51,6 +52,24 @@ def test_blocks_change_no_number():
             torch.testing.assert_close(alone(likes[1]).float(), blocked[d], rtol=1e-6, atol=3e-4)
         else:
             assert torch.equal(alone(likes[0]), blocked[d])
+
+
+@pytest.mark.parametrize("told", [1, 7, 40, 1000])
+def test_announced_draws_change_no_number(told, monkeypatch):
+    """More or fewer than come; 40 of them take one block."""
+    plain, noise = draws(SeededNoise(3, range(4)), 40, (6,)), SeededNoise(3, range(4))
+    blocks, generate = [], SeededNoise._generate
+
+    def counted(self, like, law, count, piece):
+        blocks.append(count)
+        return generate(self, like, law, count, piece)
+
+    monkeypatch.setattr(SeededNoise, "_generate", counted)
+    noise.expect(told)
+    assert torch.equal(draws(noise, 40, (6,)), plain)
+    assert blocks[0] == min(told, 256)
+    if told == 40:
+        assert blocks == [40]
 
 
 def test_interrupted_runs_lose_and_repeat_no_draw():

@@ -129,7 +129,7 @@ def test_prepared_times_cost_no_coefficients(solver, monkeypatch):
         kernels.append(tuple(t.shape))
         return original(self, t)
 
-    grid = time_grid("uniform", sde, 9, 1e-3)
+    grid = time_grid("uniform", sde, 9, 1.234e-3)  # no other test's: tables are remembered
     monkeypatch.setattr(type(sde), "kernel", kernel)
     solver.solve(problem(sde), numbers(B, 2, *EVENT), grid)
     assert len(kernels) > 0

@@ -78,6 +78,25 @@ def test_ssem_step_by_matrix_exponentials(solver, name):
     np.testing.assert_allclose((step[2] @ step[2].T).numpy(), cov, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", CLOCKED)
+@pytest.mark.parametrize("solver", list(STOCHASTIC)[1:])
+def test_ssem_may_draw_neighbouring_half_steps_at_once(solver, name):
+    """The same affine map with the same law of the noise, from half the draws."""
+    sde, ssem, k = SDES[name], STOCHASTIC[solver], SDES[name].phases
+    gain, offset = map(torch.from_numpy, linear_noise(sde))
+    grid = times(sde, 0.8, 0.6, 0.5, 0.1)
+
+    def predict(u, t):
+        return 0.3 * gain @ u + offset[:, None]
+
+    apart = affine(ssem, sde, predict, grid, [k] * 6)
+    joined = affine(ssem, sde, predict, grid, [k] * 4, recorded=False)
+    for one, other in zip(joined[:2], apart[:2], strict=True):
+        assert close(one, other, 1e-11)
+    cov = apart[2] @ apart[2].T
+    assert close(joined[2] @ joined[2].T / cov.abs().max(), cov / cov.abs().max(), 1e-11)
+
+
 @pytest.mark.parametrize("name", SDES)
 def test_euler_step(name):
     sde = SDES[name]

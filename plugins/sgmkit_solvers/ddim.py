@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sgmkit import Reverse, Solver
-from sgmkit.linear import combine, operators
+from sgmkit import LinearSDE, Reverse, Solver
+from sgmkit.linear import Operator, combine, operators
 from sgmkit.score import denoise_operators
+from sgmkit.tables import tabled
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,16 @@ class DDIM(Solver):
     """
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
-        sde, t, s = rev.sde, grid[:-1], grid[1:]
-        source, flow = sde.kernel(t), sde.point_flow(t, s)
-        gain = sde.kernel(s).mean[..., None] - flow @ source.mean[..., None]
-        from_u, from_eps = denoise_operators(source, sde.driven, sde.data_var())
-        keep, push = operators(flow + gain @ from_u), operators(gain @ from_eps)
-        for now, first, second in zip(t, keep, push, strict=True):
-            u = combine((first, u), (second, rev.eps(u, now)))
+        for t, keep, push in zip(grid[:-1], *_table(rev.sde, grid), strict=True):
+            u = combine((keep, u), (push, rev.eps(u, t)))
         return u
+
+
+@tabled
+def _table(sde: LinearSDE, grid: Tensor) -> list[list[Operator]]:
+    """Operators of each step on u and eps."""
+    t, s = grid[:-1], grid[1:]
+    source, flow = sde.kernel(t), sde.point_flow(t, s)
+    gain = sde.kernel(s).mean[..., None] - flow @ source.mean[..., None]
+    from_u, from_eps = denoise_operators(source, sde.driven, sde.data_var())
+    return [operators(flow + gain @ from_u), operators(gain @ from_eps)]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from sgmkit import Reverse, StepSolver
@@ -15,5 +14,4 @@ class Euler(StepSolver):
     stochastic = True
 
     def step(self, rev: Reverse, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        moved = torch.add(u, rev.drift(u, t), alpha=float(t - s))
-        return moved.add_(rev.brownian(u, t, s))
+        return rev.leap(u, t, s)

@@ -1,5 +1,6 @@
 """Symmetric splitting: exact linear half steps around a score kick."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -8,8 +9,17 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
-from sgmkit.linear import as_matrix, combine, operators, ou_transition, scaled_cholesky
+from sgmkit.linear import (
+    Operator,
+    as_matrix,
+    combine,
+    operators,
+    ou_transition,
+    scaled_cholesky,
+    stacked_factor,
+)
 from sgmkit.score import score_operator
+from sgmkit.tables import tabled
 
 
 @dataclass(frozen=True)
@@ -47,36 +57,66 @@ class SSEM(Solver):
         return f"ssem needs constant matrices on a clock, which {type(sde).__name__} has not"
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
-        sde = rev.sde
-        assert isinstance(sde, ClockedSDE)
-        t, s = grid[:-1], grid[1:]
-        middle = (t + s) / 2
-        at = t if (self.score_time, self.kick) == ("start", "euler") else middle
-        tau_t, tau_m, tau_s = sde.clock(t), sde.clock(middle), sde.clock(s)
-        noise = as_matrix(sde.noise_matrix, sde.phases, grid)
-        pull = noise @ as_matrix(sde.precision, sde.phases, grid)
-        linear = -as_matrix(sde.drift_matrix, sde.phases, grid) - pull
-        first, spread = ou_transition(linear, noise, tau_t - tau_m)
-        second, spread_2 = ou_transition(linear, noise, tau_m - tau_s)
-        clock = (tau_t - tau_s)[:, None, None]
-        keep = clock * pull
-        push = clock * noise[:, -sde.driven :] @ score_operator(sde.kernel(at), sde.driven)
-        unit = torch.eye(sde.phases, dtype=grid.dtype)
-        steps = (first, scaled_cholesky(spread), keep / 2 + unit, push / 2)
-        if self.kick == "euler":
-            steps += (second @ (unit + keep), second @ push)
-        else:
-            steps += (second, second @ keep, second @ push)
-        steps += (scaled_cholesky(spread_2),)
-        for now, half, root, keep_half, push_half, *rest, root_2 in zip(
-            at, *(operators(m) for m in steps), strict=True
-        ):
-            u = combine((half, u), (root, rev.noise(u)))
-            eps, moved = rev.eps(u, now), u
-            if self.kick == "midpoint":
-                moved = combine((keep_half, u), (push_half, eps))
-                eps = rev.eps(moved, now)
-                u = combine((rest[0], u), (rest[1], moved), (rest[2], eps), (root_2, rev.noise(u)))
-            else:
-                u = combine((rest[0], u), (rest[1], eps), (root_2, rev.noise(u)))
+        assert isinstance(rev.sde, ClockedSDE)
+        half, root, steps = _table(self, rev.sde, grid, rev.noise.recorded)
+        u = combine((half, u), (root, rev.noise(u)))
+        for step in steps:
+            parts = [u, rev.eps(u, step.now)]
+            if step.kick:
+                moved = combine(*zip(step.kick, parts, strict=True))
+                parts = [u, moved, rev.eps(moved, step.now)]
+            parts += [rev.noise(u) for _ in step.roots]
+            u = combine(*zip((*step.moves, *step.roots), parts, strict=True))
         return u
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One kick and the linear steps after it: operators on u, eps (and what moved) and noise."""
+
+    now: Tensor
+    kick: tuple[Operator, ...]
+    moves: tuple[Operator, ...]
+    roots: tuple[Operator, ...]
+
+
+@tabled
+def _table(
+    solver: SSEM, sde: ClockedSDE, grid: Tensor, apart: bool
+) -> tuple[Operator, Operator, list[_Step]]:
+    """Operators of the first half step on u and noise, and all that follows it.
+
+    After a kick come its own second half step and the first one of the next: exact steps of one
+    linear process, so that one draw serves both, unless they are to be drawn ``apart``.
+    """
+    t, s = grid[:-1], grid[1:]
+    middle = (t + s) / 2
+    at = t if (solver.score_time, solver.kick) == ("start", "euler") else middle
+    tau_t, tau_m, tau_s = sde.clock(t), sde.clock(middle), sde.clock(s)
+    noise = as_matrix(sde.noise_matrix, sde.phases, grid)
+    pull = noise @ as_matrix(sde.precision, sde.phases, grid)
+    linear = -as_matrix(sde.drift_matrix, sde.phases, grid) - pull
+    first, spread = ou_transition(linear, noise, tau_t - tau_m)
+    second, spread_2 = ou_transition(linear, noise, tau_m - tau_s)
+    root, root_2 = scaled_cholesky(spread), scaled_cholesky(spread_2)
+    unit, clock = torch.eye(sde.phases, dtype=grid.dtype), (tau_t - tau_s)[:, None, None]
+    keep = clock * pull
+    push = clock * noise[:, -sde.driven :] @ score_operator(sde.kernel(at), sde.driven)
+    following = torch.cat([first[1:], unit[None]])  # nothing follows the last step
+    after = following @ second
+    kicks, moves = [], [after @ (unit + keep), after @ push]
+    if solver.kick == "midpoint":
+        kicks, moves = [unit + keep / 2, push / 2], [after, after @ keep, after @ push]
+    own, other = following @ root_2, torch.cat([root[1:], 0 * root[:1]])
+    roots = [own, other] if apart else [stacked_factor(own, other)]
+    columns = [_rows(part, len(t)) for part in (kicks, moves, roots)]
+    if apart:
+        columns[2][-1] = columns[2][-1][:1]
+    steps = [_Step(*row) for row in zip(at, *columns, strict=True)]
+    return operators(first[:1])[0], operators(root[:1])[0], steps
+
+
+def _rows(matrices: Sequence[Tensor], count: int) -> list[tuple[Operator, ...]]:
+    """The operators of each step, from matrices ``(count, ., .)``."""
+    columns = [operators(matrix) for matrix in matrices]
+    return [tuple(column[n] for column in columns) for n in range(count)]
