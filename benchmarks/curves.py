@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sgmkit import Solver
-from sgmkit.results import write_atomic
+from sgmkit.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,7 +18,7 @@ from torch import Tensor
 from sgmkit import Model, SeededNoise, Solver, create, time_grid
 from sgmkit.errors import UserError
 from sgmkit.options import parse_list
-from sgmkit.results import write_atomic
+from sgmkit.files import write_atomic
 
 Strip = tuple[str, Tensor]
 """A label and images ``(n, 8, 8)`` in [-1, 1]."""

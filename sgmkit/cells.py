@@ -18,11 +18,9 @@ from sgmkit.noise import SeededNoise
 from sgmkit.plan import Choice, Plan, choices, judges, without
 from sgmkit.registry import Resolved
 from sgmkit.results import Row, describe_hash
+from sgmkit.sampling import gather, sample_batches
 from sgmkit.sde import LinearSDE
 from sgmkit.solver import Solver
-
-BATCH = 4096
-"""Samples at a time: memory only, since a sample does not depend on its batch."""
 
 ITEMS = 1 << 16
 """Test items that an evaluator of models may ask for, where every draw is fresh."""
@@ -80,7 +78,7 @@ def jobs_of(plan: Plan) -> Iterator[Job]:
         for choice in choices(plan) if by_scope["cell"] else ():
             for seed, memo in enumerate(memos):
                 yield CellSource(plan, subject, choice, seed, memo, grids).job(by_scope["cell"])
-        floors.setdefault(str(subject.part("dataset").describe()), subject)
+        floors.setdefault(str(subject.data.describe()), subject)
     comparable = [e for e in by_scope["cell"] if e.schema.cls.floor]
     for subject in floors.values() if comparable else ():
         for seed in range(plan.seeds):
@@ -152,20 +150,19 @@ class CellSource:
 
     def _sample(self, solver: Solver, times: Tensor) -> tuple[Samples, float]:
         """Samples in batches, and seconds for each."""
-        plan, parts = self.plan, list[Samples]()
+        plan = self.plan
         begin = time.perf_counter()
-        for low in range(0, plan.samples, BATCH):
-            ids = range(low, min(low + BATCH, plan.samples))
-            noise = SeededNoise(self.seed, ids)
-            model = self.subject.built
-            parts.append(
-                model.sample(len(ids), solver, times, noise, last=plan.last, start=plan.start)
+        samples = gather(
+            sample_batches(
+                self.subject.built,
+                plan.samples,
+                solver,
+                times,
+                self.seed,
+                last=plan.last,
+                start=plan.start,
             )
-        samples = Samples(
-            *(torch.cat([getattr(p, name) for p in parts]) for name in ("x", "u", "start", "nfe")),
-            decoder_calls=sum(p.decoder_calls for p in parts),
         )
-        float(samples.x.sum())  # waits for the device
         return samples, (time.perf_counter() - begin) / plan.samples
 
 
@@ -176,7 +173,7 @@ def _model_job(plan: Plan, subject: Subject, evaluators: Sequence[Resolved]) -> 
     row = replace(_row(subject, "model"), t_min=t_min)
 
     def prepare() -> tuple[Context, Row]:
-        none = model.state_like().new_empty(0, *model.event)
+        none = torch.empty(0, *model.event)
         ids = subject.dataset.size("test") or ITEMS  # not --samples: nothing is sampled
         return _context(subject, 0, {}, none, t_min, ids), row
 
@@ -185,7 +182,7 @@ def _model_job(plan: Plan, subject: Subject, evaluators: Sequence[Resolved]) -> 
 
 def _floor_job(plan: Plan, subject: Subject, evaluators: Sequence[Resolved], seed: int) -> Job:
     """Data against fresh data: what a perfect model would get at the same number of samples."""
-    data, law = subject.part("dataset"), subject.dataset
+    data, law = subject.data, subject.dataset
     n = min(plan.samples, *(law.size(split) or plan.samples for split in ("train", "test")))
     description = {"scope": "floor", "dataset": data.describe(), "seed": seed, "n": n}
     versions = _versions(data)
@@ -238,7 +235,7 @@ def _cut(plan: Plan, subject: Subject) -> float:
     t_min = plan.t_min or subject.built.t_min
     horizon = _sde(subject).horizon
     if not 0 < t_min < horizon:
-        label = subject.part("sde").label
+        label = subject.sde.label
         raise BadValue(f"t_min of {label!r} must lie between 0 and {horizon:g}, not {t_min:g}")
     return t_min
 
@@ -261,12 +258,12 @@ def _row(subject: Subject, scope: str, *parts: Resolved) -> Row:
         scope=scope,
         run=subject.run,
         model=without(subject.model, told).label,
-        sde=subject.part("sde").label,
-        data=subject.part("dataset").label,
+        sde=subject.sde.label,
+        data=subject.data.label,
         params=sum(p.numel() for p in model.parameters()),
         device=str(model.state_like().device),
         dtype=_dtype(subject),
-        versions=_versions(subject.model, *parts),
+        versions=_versions(subject.model, subject.data, *parts),
     )
 
 

@@ -10,6 +10,7 @@ from sgmkit.registry import Resolved, resolve
 if TYPE_CHECKING:
     from sgmkit.dataset import Dataset
     from sgmkit.model import Model
+    from sgmkit.run import Run
 
 
 @dataclass(frozen=True)
@@ -17,44 +18,60 @@ class Subject:
     """One model on one data set.
 
     Args:
-        model: with its data and everything inside it resolved.
-        run: name of the run directory that holds its weights; empty for a model without any.
+        model: with everything inside it resolved.
+        data: what it should resemble.
+        source: the run that trained it; None for a model that needs no training.
     """
 
     model: Resolved
-    run: str = ""
+    data: Resolved
+    source: "Run | None" = None
 
     @classmethod
     def of(cls, model: str, sde: object, data: object) -> "Subject":
         """A model by name, with an SDE and a data set put where its constructor asks for them."""
-        return cls(resolve("model", model, sde=sde, data=data))
+        resolved = resolve("model", model, sde=sde, data=data)
+        return cls(resolved, _part(resolved, "dataset"))
 
-    def part(self, kind: str) -> Resolved:
-        """The innermost component of a kind: ``sde`` is that of the innermost model."""
-        found = _innermost(self.model, kind)
-        if found is None:
-            raise Incompatible(f"model {self.model.label!r} has no {kind}")
-        return found
+    @classmethod
+    def trained(cls, run: "Run") -> "Subject":
+        """The model of a run, with its averaged weights."""
+        return cls(run.experiment.model, run.experiment.data, run)
+
+    @property
+    def run(self) -> str:
+        """Name of its run; empty where there is none."""
+        return self.source.name if self.source else ""
+
+    @property
+    def sde(self) -> Resolved:
+        """The SDE of the innermost model."""
+        return _part(self.model, "sde")
 
     def describe(self) -> dict[str, Any]:
         """What decides its samples, and nothing else: JSON-able."""
-        return {"model": self.model.describe(), "run": self.run}
+        told = {"model": self.model.describe(), "run": ""}
+        if self.source:
+            told |= {"run": self.source.content, "data": self.data.describe()}
+        return told
 
     @cached_property
     def built(self) -> "Model":
-        """The model, built at first use."""
-        return self.model.build()
+        """The model, built at first use; a trained one on the accelerator, where there is one."""
+        if self.source is None:
+            return self.model.build()
+        import torch
+
+        return self.source.load("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
     def dataset(self) -> "Dataset":
         """The data it should resemble."""
-        return self.part("dataset").build()
+        return self.data.build()
 
 
-def _innermost(resolved: Resolved, kind: str) -> Resolved | None:
-    found = None
-    for value in resolved.options.values():
-        if isinstance(value, Resolved):
-            inner = _innermost(value, kind)
-            found = found or inner or (value if value.kind == kind else None)
+def _part(model: Resolved, kind: str) -> Resolved:
+    found = model.innermost(kind)
+    if found is None:
+        raise Incompatible(f"model {model.label!r} has no {kind}")
     return found

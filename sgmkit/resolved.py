@@ -52,6 +52,13 @@ class Resolved:
         except (TypeError, ValueError) as error:
             raise BadValue(f"{self.schema.owner}: {last_line(error)}") from error
 
+    def innermost(self, kind: str) -> "Resolved | None":
+        """The innermost component of a kind inside this: ``sde`` is that of the innermost model."""
+        found = None
+        for _, part in self._parts():
+            found = found or part.innermost(kind) or (part if part.kind == kind else None)
+        return found
+
     def describe(self) -> dict[str, Any]:
         """JSON-able, equal for equal components however they were named; `resolve` reads it."""
         from pydantic_core import to_json

@@ -7,13 +7,13 @@ import hashlib
 import json
 import math
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from sgmkit.errors import BadValue, CutShort, UnknownName, UserError
+from sgmkit.files import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,29 +97,6 @@ def describe_hash(cell: Mapping[str, Any]) -> str:
             raise BadValue(f"{key} of a cell must be finite, got {value!r}") from None
     text = json.dumps(cell, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write ``path`` whole or not at all, even if the machine stops half way.
-
-    A temporary file in the same directory, flushed to disk and renamed; a killed process leaves
-    at most a ``.*.tmp`` behind, which every reader ignores.
-    """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class Store:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from bench_fixtures import FAST, SMALL, contexts, picked
 
-from sgmkit import SeededNoise, bench, cells, cli, registry
+from sgmkit import SeededNoise, bench, cli, registry, sampling
 from sgmkit.results import Row, Store, load_results
 
 
@@ -35,7 +35,7 @@ def test_all_solvers_of_a_seed_start_from_the_same_state(planned, start):
 
 @pytest.mark.parametrize("batch", [4096, 3])
 def test_steps_draw_from_the_stream_of_their_seed(planned, parts, monkeypatch, batch):
-    monkeypatch.setattr(cells, "BATCH", batch)
+    monkeypatch.setattr(sampling, "batch_size", lambda model: batch)
     plan = planned("--solvers spy --nfe 1,2 --sde cld --samples 7 --seeds 2")
     for row, context in contexts(plan):
         if row.scope == "cell":
@@ -50,7 +50,7 @@ def test_samples_do_not_depend_on_their_batch(planned, monkeypatch, data):
         f"--samples 10 --data {data} --evaluators energy"
     )
     whole = contexts(plan)
-    monkeypatch.setattr(cells, "BATCH", 4)
+    monkeypatch.setattr(sampling, "batch_size", lambda model: 4)
     for (row, one), (_, other) in zip(whole, contexts(plan), strict=True):
         assert torch.allclose(one.samples, other.samples, rtol=1e-9, atol=1e-9)
         if row.scope == "cell":

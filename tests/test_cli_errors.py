@@ -102,8 +102,13 @@ USAGE = {
     "bensh": "No such command 'bensh'. Did you mean 'bench'? (sgmkit --help)",
     "bench --solvers": "Option '--solvers' requires an argument (sgmkit --help)",
     "bench somewhere --solvers heun": (
-        "Got unexpected extra argument(s) (somewhere) (sgmkit bench --help)"
+        "'somewhere' is not a run directory (no experiment.toml); sgmkit train makes one"
     ),
+    "bench somewhere --sde vp --solvers heun": (
+        "a run has its model, sde and data: name runs, or --model, --sde and --data"
+    ),
+    "report some where --format": "Option '--format' requires an argument (sgmkit --help)",
+    "check one two": "Got unexpected extra argument(s) (two) (sgmkit check --help)",
 }
 PATHS = {
     "report nowhere": "no results at 'nowhere'; run sgmkit bench first",

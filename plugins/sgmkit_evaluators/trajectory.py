@@ -36,7 +36,8 @@ class Trajectory(Evaluator):
         if ctx.cell.solver.stochastic:
             reason = "a stochastic solver follows no path of the flow"
             return [Value("trajectory", math.nan, reason=reason)]
-        start = ctx.u_T[: self.num].to(torch.float64)
+        like = ctx.model.state_like()
+        start = ctx.u_T[: self.num].to(like.device, torch.float64)
         exact = self._reference(ctx, start, ctx.cell.last)
         apart = (ctx.samples[: self.num].to(exact) - exact).flatten(1).square().mean(1)
         mean, spread = float(apart.mean()), float(apart.std())
@@ -56,5 +57,5 @@ class Trajectory(Evaluator):
                     lambda rows: rev.select(rows).velocity, start, *ends, self.tol, self.tol
                 )
                 u = finish(rev, u, torch.tensor(ctx.t_min, dtype=torch.float64), last)
-                ctx.memo[key] = ctx.model.decode(u)
+                ctx.memo[key] = ctx.model.decode(u).cpu()
         return ctx.memo[key]

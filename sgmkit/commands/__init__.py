@@ -3,7 +3,9 @@
 from sgmkit.commands.bench import bench
 from sgmkit.commands.check import check
 from sgmkit.commands.report import report
+from sgmkit.commands.sample import sample
+from sgmkit.commands.train import train
 
-VERBS = (bench, report, check)
+VERBS = (train, sample, bench, report, check)
 
 __all__ = ["VERBS"]

@@ -11,18 +11,24 @@ from sgmkit.commands.values import one_of, positive, positives, whole, wholes
 from sgmkit.errors import BadValue, UserError
 
 if TYPE_CHECKING:
+    from sgmkit.experiment import Subject
     from sgmkit.plan import Plan
     from sgmkit.registry import Resolved
 
 NFE = "10,20,50,100"
 # Qualified, so that no plugin can make the defaults ambiguous by offering a name twice.
-SDES = "sdes/vp,sdes/cld"
+SDES, DATA = "sdes/vp,sdes/cld", "datasets/eight-gaussians"
 EVALUATORS = (
     "evaluators/sliced-wasserstein,evaluators/energy-distance,evaluators/trajectory,evaluators/nll"
 )
 
 
 def bench(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Trained runs; all of ./runs by default."),
+    ] = None,
+    *,
     solvers: Annotated[str, typer.Option(help="Solvers with options: euler,heun:churn=0.5.")],
     nfe: Annotated[
         str, typer.Option(metavar="N,N,...", help=f"Budgets in network calls ({NFE}).")
@@ -49,26 +55,16 @@ def bench(
     samples: Annotated[str, typer.Option(metavar="N", help="Samples in each cell.")] = "1000",
     seeds: Annotated[str, typer.Option(metavar="N", help="Seeds in each cell.")] = "3",
     model: Annotated[
-        str, typer.Option(help="A model that needs no training.", show_default="exact")
-    ] = "exact/exact",
-    sde: Annotated[
-        str, typer.Option(help="Forward processes with options.", show_default="vp,cld")
-    ] = SDES,
-    data: Annotated[
-        str, typer.Option(help="Data sets.", show_default="eight-gaussians")
-    ] = "datasets/eight-gaussians",
+        str, typer.Option(help="A model that needs no training, in place of runs (exact).")
+    ] = "",
+    sde: Annotated[str, typer.Option(help="Its forward processes with options (vp,cld).")] = "",
+    data: Annotated[str, typer.Option(help="Its data sets (eight-gaussians).")] = "",
     out: Annotated[str, typer.Option(metavar="DIR", help="Where results go.")] = "results",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute again what is found; after a change of code.")
     ] = False,
 ) -> None:
     """Compare solvers: every model x SDE x solver x budget on the same data and noise."""
-    from sgmkit.options import parse_list
-    from sgmkit.registry import resolve
-
-    def resolved(kind: str, text: str) -> "list[Resolved]":
-        return [resolve(kind, {"name": name, **given}) for name, given in parse_list(text)]
-
     if nfe and steps:
         raise BadValue("give --nfe or --steps, not both")
     one_of("--last", last, ("none", "mean"))
@@ -85,18 +81,41 @@ def bench(
     if not out:
         raise BadValue("--out takes the name of a directory, not ''")
     chosen = {
-        "solvers": resolved("solver", solvers),
-        "grids": resolved("grid", grid),
-        "evaluators": resolved("evaluator", evaluators),
+        "solvers": _resolved("solver", solvers),
+        "grids": _resolved("grid", grid),
+        "evaluators": _resolved("evaluator", evaluators),
     }
-    processes, sets = resolved("sde", sde), resolved("dataset", data)
+    subjects = _subjects(runs or [], model, sde, data)
 
-    from sgmkit.experiment import Subject
     from sgmkit.plan import Plan
 
-    subjects = [Subject.of(model, process, law) for law in sets for process in processes]
     rules: dict[str, Any] = {"last": last, "start": start}
     _bench(Plan(subjects, **chosen, **axes, **rules), out, fresh)
+
+
+def _subjects(runs: list[str], model: str, sde: str, data: str) -> "list[Subject]":
+    """The runs that were named; the models that were asked for; all runs there are; a default."""
+    from sgmkit.run import RUNS, Run, find_runs
+
+    asked = model or sde or data
+    if runs and asked:
+        raise BadValue("a run has its model, sde and data: name runs, or --model, --sde and --data")
+    found = [Run(path) for path in runs] if runs else [] if asked else find_runs(RUNS)
+    processes = [] if found else _resolved("sde", sde or SDES)
+    sets = [] if found else _resolved("dataset", data or DATA)
+
+    from sgmkit.experiment import Subject
+
+    name = model or "exact/exact"
+    exact = [Subject.of(name, process, law) for law in sets for process in processes]
+    return [Subject.trained(run) for run in found] or exact
+
+
+def _resolved(kind: str, text: str) -> "list[Resolved]":
+    from sgmkit.options import parse_list
+    from sgmkit.registry import resolve
+
+    return [resolve(kind, {"name": name, **given}) for name, given in parse_list(text)]
 
 
 def _bench(plan: "Plan", out: str, fresh: bool) -> None:

@@ -12,7 +12,8 @@ from sgmkit.errors import BadValue, UnknownName, UserError
 from sgmkit.report.formats import html, latex, markdown, terminal
 from sgmkit.report.summary import aggregate, entries
 from sgmkit.report.tables import pivots
-from sgmkit.results import plain, write_atomic
+from sgmkit.files import write_atomic
+from sgmkit.results import plain
 
 if TYPE_CHECKING:
     import pandas as pd
