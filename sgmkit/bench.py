@@ -113,7 +113,7 @@ def compute(job: Job, evaluators: Sequence[Resolved]) -> list[Row]:
 def _evaluate(choice: Resolved, context: Context, row: Row) -> list[Row]:
     declared = [metric.name for metric in choice.schema.cls.metrics]
     try:
-        values = {value.metric: value for value in choice.build().evaluate(context)}
+        values = {value.metric: value for value in choice.built.evaluate(context)}
         if values.keys() != set(declared):
             given = ", ".join(values) or "nothing"
             raise UserError(f"{choice.short} declares {', '.join(declared)} and gave {given}")

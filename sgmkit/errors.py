@@ -21,6 +21,10 @@ class CutShort(UserError):
     """A file that is not whole, or never was of ours: the way out is to make it again."""
 
 
+class MissingFiles(UserError):
+    """Files that cannot be had here; the message says where to put them, or how to name them."""
+
+
 def last_line(error: BaseException) -> str:
     """The last line of an error's text, or its type where it has none."""
     return next(reversed(str(error).strip().splitlines()), type(error).__name__)

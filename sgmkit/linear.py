@@ -222,5 +222,6 @@ def _weighted(pairs: Sequence[tuple[float, Tensor]]) -> Tensor:
 def _act_by_sample(matrix: Tensor, u: Tensor) -> Tensor:
     if matrix.shape[-2:] == (1, 1):
         return u * matrix.reshape(matrix.shape[:-2] + (1,) * (u.ndim - matrix.ndim + 2))
-    moved = torch.matmul(matrix, u.reshape(*u.shape[:2], -1))
+    with torch.autocast(u.device.type, enabled=False):  # meant for networks, not for this
+        moved = torch.matmul(matrix, u.reshape(*u.shape[:2], -1))
     return moved.reshape(*moved.shape[:2], *u.shape[2:])

@@ -13,10 +13,17 @@ class Network(nn.Module, ABC):
     width: int = 64)``. The k phases of a state come as channels, ``in_shape = (k C, *spatial)``,
     and ``out_shape = (r C, *spatial)``.
 
+    It refuses shapes that it cannot serve with a `ValueError` that names them.
+
     Args:
         in_shape: of one input, channels first.
         out_shape: of one output, channels first.
+
+    Attributes:
+        classes: number of labels that it tells apart; 0 where it takes none.
     """
+
+    classes: int = 0
 
     def __init__(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -30,5 +37,5 @@ class Network(nn.Module, ABC):
             z: input of about unit variance, ``(B, *in_shape)``.
             c: the time as the model tells it, ``(B,)``: t over the horizon, in [0, 1]; or EDM's
                 ``c_noise``, about -2 to 2.
-            y: labels ``(B,)`` int64, or None.
+            y: labels ``(B,)`` int64 in [0, classes), or None.
         """

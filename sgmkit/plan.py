@@ -73,16 +73,15 @@ def choices(plan: Plan) -> Iterator[Choice]:
 
 
 def metrics_of(evaluator: Resolved) -> list[Metric]:
-    """An evaluator's metrics; one with changed options says so in their names."""
-    declared, suffix = evaluator.schema.cls.metrics, f"[{evaluator.changes}]"
+    """An evaluator's metrics; their names tell its extractor, always, and its changed options."""
+    declared, told = evaluator.schema.cls.metrics, _told(evaluator)
     good = isinstance(declared, tuple) and all(isinstance(m, Metric) for m in declared)
     if not good or not declared:
         raise BadValue(
             f"evaluator {evaluator.short!r} states no metrics: "
             'metrics = (Metric("radius", better="lower"),)'
         )
-    if not evaluator.changes:
-        return list(declared)
+    suffix = f"[{told}]" if told else ""
     return [replace(metric, name=metric.name + suffix) for metric in declared]
 
 
@@ -97,7 +96,7 @@ def judges(plan: Plan) -> dict[str, list[Resolved]]:
                 pair = f"{owner.short!r} and {evaluator.short!r}"
                 raise BadValue(f"evaluators {pair} both measure {metric.name!r}; choose one")
         if all(owners[metric.name] is evaluator for metric in metrics_of(evaluator)):
-            by_scope[evaluator.schema.cls.scope].append(evaluator)
+            by_scope[evaluator.built.scope].append(evaluator)  # says now what it lacks
     return by_scope
 
 
@@ -105,6 +104,20 @@ def without(resolved: Resolved, hidden: Collection[str]) -> Resolved:
     """Less some of its options: what is left to show where those have a place of their own."""
     shown = {name: value for name, value in resolved.options.items() if name not in hidden}
     return replace(resolved, options=shown)
+
+
+def _told(evaluator: Resolved) -> str:
+    """``classifier,reference=train``: extractors by their labels, then other changed options."""
+    options = evaluator.schema.options
+    hidden = [name for name in evaluator.options if options[name].kind == "extractor"]
+    labels = (_extractor_label(evaluator.options[name]) for name in hidden)
+    return ",".join(filter(None, (*labels, without(evaluator, hidden).changes)))
+
+
+def _extractor_label(extractor: object) -> str:
+    if not isinstance(extractor, Resolved):
+        return "" if extractor is None else type(extractor).__name__
+    return without(extractor, extractor.schema.cls.unnamed).label
 
 
 def _adaptive(solver: Resolved, tolerances: Sequence[float]) -> Iterator[Choice]:

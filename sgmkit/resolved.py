@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sgmkit.errors import BadValue, last_line
@@ -58,6 +59,11 @@ class Resolved:
         for _, part in self._parts():
             found = found or part.innermost(kind) or (part if part.kind == kind else None)
         return found
+
+    @cached_property
+    def built(self) -> Any:
+        """The instance, built at first use and shared by all who look; nothing is supplied."""
+        return self.build()
 
     def describe(self) -> dict[str, Any]:
         """JSON-able, equal for equal components however they were named; `resolve` reads it."""

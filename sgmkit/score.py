@@ -18,10 +18,14 @@ from sgmkit.errors import BadValue
 from sgmkit.linear import act
 from sgmkit.sde import Kernel, LinearSDE
 
-Weighting = Literal["likelihood", "reweighted", "unweighted"]
+Weighting = Literal["likelihood", "reweighted", "unweighted", "edm"]
 
 WEAK = 1e-3
 """Share of the SNR below which the driven channels do not determine the data well."""
+P_MEAN, P_STD = -1.2, 1.2
+"""EDM's law of log sigma in training (Karras et al. 2022, table 1)."""
+SIGMA_DATA = 0.5
+"""The data's standard deviation as EDM assumes it."""
 
 
 def driven_factor(kernel: Kernel, driven: int) -> Tensor:
@@ -91,15 +95,26 @@ def perturb(kernel: Kernel, x: Tensor, eps: Tensor) -> Tensor:
     return act(mean, x[:, None]) + act(kernel.chol.to(x), eps)
 
 
-def weight_matrix(sde: LinearSDE, t: Tensor, kernel: Kernel, weighting: Weighting) -> Tensor:
+def weight_matrix(
+    sde: LinearSDE,
+    t: Tensor,
+    kernel: Kernel,
+    weighting: Weighting,
+    sigma_data: float = SIGMA_DATA,
+) -> Tensor:
     """W of the loss ``1/2 e^T W e`` per coordinate, ``(*t, r, r)``; see `weighted_error`.
 
     ``likelihood``: ``L_dd^{-1} D_dd L_dd^{-T}``, which bounds -log p (Song et al. 2021b, thm 1);
-    ``reweighted``: ``D_dd``; ``unweighted``: twice the identity, so that the loss is ``|e|^2``.
+    ``reweighted``: ``D_dd``; ``unweighted``: twice the identity, so that the loss is ``|e|^2``;
+    ``edm``: Karras et al. 2022 for data of standard deviation ``sigma_data``, their law of noise
+    levels included.
     """
     r = sde.driven
-    if weighting == "unweighted":
-        return 2 * torch.eye(r, dtype=t.dtype, device=t.device).expand(*t.shape, r, r)
+    if weighting in ("unweighted", "edm"):
+        twice = 2 * torch.eye(r, dtype=t.dtype, device=t.device).expand(*t.shape, r, r)
+        if weighting == "unweighted":
+            return twice
+        return twice * _edm_weight(sde, t, kernel, sigma_data)[..., None, None]
     noise = sde.diffusion(t)[..., -r:, -r:]
     if weighting == "reweighted":
         return noise
@@ -107,6 +122,21 @@ def weight_matrix(sde: LinearSDE, t: Tensor, kernel: Kernel, weighting: Weightin
         inverse = kernel.whiten[..., -r:, -r:]
         return inverse @ noise @ inverse.mT
     raise BadValue(f"weighting {weighting!r} is none of {', '.join(get_args(Weighting))}")
+
+
+def _edm_weight(sde: LinearSDE, t: Tensor, kernel: Kernel, sigma_data: float) -> Tensor:
+    """``lambda(sigma) sigma^2`` times the density of t that EDM trains with, ``(*t)``.
+
+    ``1/sigma = |rho|``, and log sigma is drawn from ``N(P_MEAN, P_STD^2)``; the error of x is
+    ``|e| / |a_d|``, so that ``lambda = (sigma^2 + sd^2) / (sigma sd)^2`` leaves ``1 + 1/(sd a)^2``.
+    """
+    a = kernel.rho[..., -sde.driven :, None]
+    power = a.square().sum((-2, -1)).clamp_min(torch.finfo(a.dtype).tiny)
+    rate = a.mT @ weight_matrix(sde, t, kernel, "likelihood") @ a
+    rate = 0.5 * rate[..., 0, 0] / kernel.snr  # d log sigma / dt, which vanishes as |a|^2 does
+    place = (-0.5 * kernel.snr.log() - P_MEAN) / P_STD
+    density = torch.exp(-0.5 * place.square()) / (P_STD * math.sqrt(2 * math.pi))
+    return (1 + 1 / (sigma_data**2 * power)) * density * rate
 
 
 def weighted_error(weight: Tensor, error: Tensor) -> Tensor:
@@ -130,10 +160,11 @@ class TimeSampler:
 
     Args:
         sde: the process.
-        weighting: one of the three.
+        weighting: one of the four.
         t_min: the smallest t, > 0 unless the kernel is proper at 0.
         uniform: share of draws that are uniform on [t_min, T], which bounds the weights.
         bins: resolution of the table.
+        sigma_data: of the edm weighting.
     """
 
     def __init__(
@@ -143,16 +174,17 @@ class TimeSampler:
         t_min: float,
         uniform: float = 0.1,
         bins: int = 8192,
+        sigma_data: float = SIGMA_DATA,
     ) -> None:
-        self.sde, self.uniform = sde, uniform
+        self.sde, self.uniform, self._sigma_data = sde, uniform, sigma_data
         self.weighting: Weighting = weighting
         self.t_min, self.t_max = t_min, sde.horizon
         self._nodes = self._table_nodes(bins)
         if weighting == "likelihood":
-            self._cdf = self._information(self._nodes)
+            self._cdf = self._information(sde.kernel(self._nodes))
         else:
             middle = (self._nodes[1:] + self._nodes[:-1]) / 2
-            mass = self._intensity(middle) * self._nodes.diff()
+            mass = self._intensity(middle, sde.kernel(middle)) * self._nodes.diff()
             self._cdf = torch.cat([mass.new_zeros(1), mass.cumsum(0)])
         self.total = float(self._cdf[-1] - self._cdf[0])
         """Integral of the unnormalised density over [t_min, T]."""
@@ -182,7 +214,7 @@ class TimeSampler:
     def density(self, t: Tensor) -> Tensor:
         """r(t), ``(*t)``, normalised over [t_min, T]."""
         if self.weighting == "likelihood":
-            mass = self._intensity(t)
+            mass = self._intensity(t, self.sde.kernel(t))
         else:
             place = torch.searchsorted(self._nodes, t, right=True).clamp(1, len(self._nodes) - 1)
             mass = (self._cdf.diff() / self._nodes.diff())[place - 1]
@@ -198,15 +230,14 @@ class TimeSampler:
         nodes = torch.cat([even, log[1:-1]]).clamp(self.t_min, self.t_max)
         return torch.unique(nodes)
 
-    def _intensity(self, t: Tensor) -> Tensor:
-        kernel = self.sde.kernel(t)
-        weight = weight_matrix(self.sde, t, kernel, self.weighting)
+    def _intensity(self, t: Tensor, kernel: Kernel) -> Tensor:
+        weight = weight_matrix(self.sde, t, kernel, self.weighting, self._sigma_data)
         a, c = kernel.rho[..., -self.sde.driven :, None], self.sde.data_var()
         return 0.5 * c * (a.mT @ weight @ a)[..., 0, 0] / (1 + c * kernel.snr)
 
-    def _information(self, t: Tensor) -> Tensor:
+    def _information(self, kernel: Kernel) -> Tensor:
         """Minus the mutual information between N(0, c) data and u_t, in nats: increasing in t."""
-        return -0.5 * torch.log1p(self.sde.data_var() * self.sde.kernel(t).snr)
+        return -0.5 * torch.log1p(self.sde.data_var() * kernel.snr)
 
     def _inverse(self, quantile: Tensor) -> Tensor:
         goal = self._cdf[0] + quantile * self.total
@@ -216,7 +247,8 @@ class TimeSampler:
         t = low + (high - low) * ((goal - below) / (above - below)).clamp(0, 1)
         if self.weighting != "likelihood":
             return t
-        for _ in range(3):  # Newton; the table's bin is narrow, so three steps reach rounding
-            t = t + (goal - self._information(t)) / self._intensity(t)
+        for _ in range(2):  # Newton; the table's bin is narrow, so two steps reach rounding
+            kernel = self.sde.kernel(t)
+            t = t + (goal - self._information(kernel)) / self._intensity(t, kernel)
             t = torch.minimum(torch.maximum(t, low), high)
         return t

@@ -17,7 +17,15 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
     """Global torch randomness as a function of ``seed`` and ``purpose``; restored on leaving."""
     text = "/".join(map(str, (seed, *purpose))).encode()
     number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(number)  # noqa: TID251 - undone by fork_rng
+    # The generators themselves: torch.manual_seed asks every backend, which takes 50 times longer.
+    generators = [torch.default_generator]
+    if torch.cuda.is_initialized():
+        generators += torch.cuda.default_generators
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(number)
         yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)

@@ -5,11 +5,12 @@ import sys
 import pytest
 from bench_fixtures import parts, planned, run
 from throwaway import hook, write_distribution
+from train_fixtures import tiny
 
 from sgmkit import loader
 from sgmkit.registry import Registry
 
-__all__ = ["parts", "planned", "run"]
+__all__ = ["parts", "planned", "run", "tiny"]
 
 KINDS = {"solver": "tw_core:Solver", "sde": "tw_core:Process", "model": "tw_core:Model"}
 
@@ -69,6 +70,14 @@ GOOD = hook(
     '"sde", "cld", "tw_good.parts:Cld", "two phases"',
     '"model", "exact", "tw_good.parts:Exact", "exact score"',
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """Features and trained classifiers are kept for the session, and out of the home directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SGMKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

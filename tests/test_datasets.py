@@ -9,7 +9,8 @@ import torch
 from scipy import stats
 from sklearn import datasets as sklearn_datasets
 
-from sgmkit import BadValue, Dataset, RecordedNoise, SeededNoise
+from sgmkit import BadValue, Batch, Dataset, RecordedNoise, SeededNoise
+from sgmkit.dataset import dequantise
 from sgmkit_datasets import sgmkit_components
 from sgmkit_datasets.blobs import Checkerboard, EightGaussians
 from sgmkit_datasets.curves import SwissRoll, TwoMoons
@@ -39,13 +40,16 @@ def density(law, points):
 
 def test_components_name_their_classes():
     found = {c.name: c for c in sgmkit_components()}
-    assert set(found) == {"eight-gaussians", "two-moons", "checkerboard", "swiss-roll", "digits"}
+    laws = {"eight-gaussians", "two-moons", "checkerboard", "swiss-roll"}
+    images = {"digits", "mnist", "folder"}
+    assert set(found) == laws | images
     for component in found.values():
         module, _, name = component.target.partition(":")
         target = getattr(__import__(module, fromlist=[name]), name)
         assert issubclass(target, Dataset)
         assert component.kind == "dataset"
-        assert isinstance(target(), Dataset)  # every option has a default
+        if component.name not in ("mnist", "folder"):  # which are nothing without their files
+            assert isinstance(target(), Dataset)  # every option has a default
 
 
 @planar
@@ -237,6 +241,16 @@ def test_digits_draws_are_distinct_items_in_an_order_of_the_noise():
     assert torch.equal(data.draw("test", 10, seeded(10)).x, everything.x[:10])
 
 
+def test_digits_draws_are_those_of_earlier_versions():
+    """Published tables rest on them."""
+    data = Digits(flip=True, dequantise=True)  # which are for training only
+    batch = data.draw("test", 6, seeded(6))
+    assert batch.ids.tolist() == [1110, 781, 394, 1342, 115, 1287]
+    assert data.draw("train", 6, seeded(6)).ids.tolist() == [114, 15, 1413, 479, 1147, 715]
+    assert torch.equal(batch.x, Digits().draw("test", 6, seeded(6)).x)
+    assert torch.equal(data.items("test").x, Digits().items("test").x)
+
+
 def test_digits_draws_are_uniform():
     """Every item is as likely at every place: counts over many shuffles, at places 0 and 5."""
     data, noise, runs = Digits(), seeded(6), 3000
@@ -268,3 +282,121 @@ def test_third_parties_state_a_law_and_no_more():
 
     expected = EightGaussians(radius=2.0).draw("test", 5, seeded(5)).x
     assert torch.equal(Ring().draw("test", 5, seeded(5)).x, expected)
+
+
+# What training takes ----------------------------------------------------------------------
+
+
+class Four(Dataset):
+    """Four items without labels, numbered from 10."""
+
+    event = (2,)
+
+    def size(self, split):
+        return 4
+
+    def items(self, split):
+        x = torch.arange(8.0).reshape(4, 2)
+        return Batch(x, None, torch.arange(10, 14))
+
+    def draw(self, split, n, noise):
+        raise NotImplementedError
+
+
+class Labelled(Four):
+    levels = 5
+    value_range = (-2.0, 4.0)
+
+    def items(self, split):
+        items = super().items(split)
+        return Batch(items.x, items.ids * 2, items.ids)
+
+
+def test_items_are_taken_by_position():
+    index = torch.tensor([3, 0, 3])
+    batch = Labelled().take("train", index, seeded(3))
+    assert batch.x.tolist() == [[6, 7], [0, 1], [6, 7]]
+    assert batch.y.tolist() == [26, 20, 26]
+    assert batch.ids.tolist() == [13, 10, 13]
+    assert Four().take("test", index, seeded(3)).y is None
+    assert (Labelled().level_width, Four().level_width) == (1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "index", "told"),
+    [
+        (Four(), [0, 4, 5], "cannot take train items of Four at 4; positions are 0 to 3"),
+        (Four(), [0, -1], "cannot take train items of Four at -1; positions are 0 to 3"),
+        (Digits(), [1500], "cannot take train items of digits at 1500; positions are 0 to 1499"),
+        (
+            EightGaussians(),
+            [0],
+            "cannot take train items of EightGaussians: every draw is fresh; draw them instead",
+        ),
+        (
+            Four(),
+            [0.0],
+            "positions of train items of Four must be (n,) torch.int64, not (1,) torch.float32",
+        ),
+        (
+            Digits(),
+            [[0, 1]],
+            "positions of train items of digits must be (n,) torch.int64, not (1, 2) torch.int64",
+        ),
+    ],
+    ids=lambda x: (
+        None if isinstance(x, str) else str(x) if isinstance(x, list) else type(x).__name__
+    ),
+)
+def test_positions_that_are_none(data, index, told):
+    with pytest.raises(BadValue) as caught:
+        data.take("train", torch.tensor(index), seeded(len(index)))
+    assert str(caught.value) == told
+
+
+def test_without_options_items_are_taken_as_they_are():
+    index = torch.tensor([0, 296, 0, 7])
+    items, batch = Digits().items("test"), Digits().take("test", index, RecordedNoise([]))
+    for taken, whole in ((batch.x, items.x), (batch.y, items.y), (batch.ids, items.ids)):
+        assert torch.equal(taken, whole[index])
+
+
+def test_half_of_what_is_taken_is_flipped_from_left_to_right():
+    n = 1500
+    index = torch.arange(n)
+    plain = Digits().take("train", index, seeded(n)).x
+    x = Digits(flip=True).take("train", index, seeded(n)).x
+    same, turned = ((x == y).flatten(1).all(1) for y in (plain, plain.flip(-1)))
+    assert bool((same | turned).all())
+    assert not bool((same & turned).any())  # no digit is its own mirror image
+    assert stats.binomtest(int(turned.sum()), n).pvalue > 1e-3
+    other = Digits(flip=True).take("train", index, seeded(n, 1)).x
+    assert not torch.equal(x, other)
+    used = seeded(n)
+    used.uniform(torch.empty(n))  # the caller's own stream, which is left alone
+    assert torch.equal(x, Digits(flip=True).take("train", index, used).x)
+    flips = RecordedNoise([torch.tensor([0.499, 0.501, 0.0, 1.0])])
+    x = Digits(flip=True).take("train", index[:4], flips).x
+    assert torch.equal(x, torch.stack([plain[0].flip(-1), plain[1], plain[2].flip(-1), plain[3]]))
+
+
+def test_dequantised_values_fill_the_cells_of_their_levels():
+    n = 400
+    index, noise = torch.arange(n) % 100, seeded(n)
+    plain = Digits().take("train", index, noise).x.double()
+    x = Digits(dequantise=True).take("train", index, noise).x
+    assert x.dtype == torch.float32
+    place = (x.double() - plain) * 8 + 0.5  # levels are 1/8 apart
+    assert stats.kstest(place.flatten()[::3].numpy(), "uniform").pvalue > 1e-3
+    both = Digits(flip=True, dequantise=True).take("train", index, seeded(n)).x
+    flipped = Digits(flip=True).take("train", index, seeded(n)).x
+    off = (both - flipped) - (x - plain)
+    assert float(off.abs().max()) < 1e-6  # neither shifts the other's noise
+
+
+def test_dequantisation_adds_a_cell_around_zero():
+    x = torch.tensor([[0.0, 1.0], [2.0, 3.0]], dtype=torch.float64)
+    u = torch.tensor([[0.0, 0.25], [0.5, 1.0]], dtype=torch.float64)
+    found = dequantise(x, 0.5, RecordedNoise([u]))
+    assert found.tolist() == [[-0.25, 0.875], [2.0, 3.25]]
+    assert dequantise(x.float(), 0.5, RecordedNoise([u])).dtype == torch.float32

@@ -57,6 +57,6 @@ def test_a_path_ends_in_the_sample(name, last):
 
 def test_a_path_names_what_does_not_fit():
     model = exact(SubVP())
+    grid, solver = time_grid("logsnr", model.sde, 6, model.t_min), create("solver", "ssem")
     with pytest.raises(Incompatible, match="ssem needs constant matrices on a clock"):
-        grid = time_grid("logsnr", model.sde, 6, model.t_min)
-        path_of(model, 0, create("solver", "ssem"), grid, 0)
+        path_of(model, 0, solver, grid, 0)

@@ -290,7 +290,8 @@ def test_no_such_weighting():
     t = f64([0.5])
     with pytest.raises(BadValue, match="weighting") as caught:
         weight_matrix(VP(), t, VP().kernel(t), "snr")
-    assert str(caught.value) == "weighting 'snr' is none of likelihood, reweighted, unweighted"
+    told = "weighting 'snr' is none of likelihood, reweighted, unweighted, edm"
+    assert str(caught.value) == told
 
 
 def test_mixed_noise():

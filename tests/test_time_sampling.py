@@ -12,7 +12,7 @@ from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.ve import EDM
 from sgmkit_sdes.vp import VP
 
-WEIGHTINGS = ["likelihood", "reweighted", "unweighted"]
+WEIGHTINGS = ["likelihood", "reweighted", "unweighted", "edm"]
 START = 1e-3  # of the horizon
 
 

@@ -1,4 +1,4 @@
-"""Data sets that need no download: four 2-D mixtures with known densities, and small digits."""
+"""Data sets: four 2-D mixtures with known densities, digits, MNIST, and folders of images."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from sgmkit import Component, hookimpl
 
 @hookimpl
 def sgmkit_components() -> Iterable[Component]:
-    """Four 2-D laws and one set of images."""
+    """Four 2-D laws, two sets of digits, and any folder of images."""
     yield Component(
         "dataset",
         "eight-gaussians",
@@ -39,4 +39,17 @@ def sgmkit_components() -> Iterable[Component]:
         "digits",
         "sgmkit_datasets.digits:Digits",
         "scikit-learn's 1,797 handwritten digits, 1 x 8 x 8, 17 grey levels",
+    )
+    yield Component(
+        "dataset",
+        "mnist",
+        "sgmkit_datasets.mnist:Mnist",
+        "70,000 handwritten digits, 1 x 28 x 28, 256 grey levels; downloaded at first use",
+    )
+    yield Component(
+        "dataset",
+        "folder",
+        "sgmkit_datasets.folder:Folder",
+        "images in a folder of yours, resized and cropped to a square: folder:root=DIR",
+        aliases=("image-folder",),
     )

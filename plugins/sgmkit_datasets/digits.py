@@ -1,6 +1,6 @@
 """The handwritten digits that scikit-learn ships: real images with no download."""
 
-import hashlib
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
@@ -8,14 +8,14 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from sgmkit.dataset import Batch, Dataset, Split
-from sgmkit.errors import BadValue
-from sgmkit.noise import Noise
+from sgmkit.dataset import Split
+from sgmkit_datasets.items import Dequantise, Flip, ItemDataset, digest_split
 
 TEST_ITEMS = 297
 
 
-class Digits(Dataset):
+@dataclass(frozen=True)
+class Digits(ItemDataset):
     """1,797 digits of 8 x 8 pixels with 17 grey levels, 0 to 16, mapped to [-1, 1] in steps of 1/8.
 
     Half of the UCI "optical recognition of handwritten digits" data (Alpaydin and Kaynak, 1998).
@@ -24,55 +24,30 @@ class Digits(Dataset):
     by design. The ids of a batch are indices in the original file, ``y`` the digits.
     """
 
+    flip: Flip = False
+    dequantise: Dequantise = False
+
     event = (1, 8, 8)
-    likelihood = "discretised"
-    value_range = (-1.0, 1.0)
     levels: ClassVar[int] = 17
 
-    def size(self, split: Split) -> int:
-        """1,500 items for ``train``, 297 for ``test``."""
-        return len(_split_ids(split))
+    def _ids(self, split: Split) -> Tensor:
+        return _splits()[split]
 
-    def items(self, split: Split) -> Batch:
-        """All items of ``split``, ``x (size, 1, 8, 8)``, in the order of the original file."""
-        return _batch(_split_ids(split))
+    def _pixels(self, ids: Tensor) -> Tensor:
+        return _load()[0][ids]
 
-    def draw(self, split: Split, n: int, noise: Noise) -> Batch:
-        """Draw ``n`` distinct items, ``x (n, 1, 8, 8)``, in an order that the noise decides.
-
-        A Fisher-Yates shuffle, stopped after ``n`` items, one uniform number each: fewer items
-        from the same noise are the first of more.
-        """
-        pool = _split_ids(split).tolist()
-        if not 1 <= n <= len(pool):
-            raise BadValue(
-                f"cannot draw {n} distinct {split} items of digits; ask for 1 to {len(pool)}"
-            )
-        uniform = noise.stream(split).uniform(torch.empty(n, dtype=torch.float64))
-        for place, u in enumerate(uniform.tolist()):
-            other = place + int(u * (len(pool) - place))
-            pool[place], pool[other] = pool[other], pool[place]
-        return _batch(torch.tensor(pool[:n]))
-
-
-def _batch(ids: Tensor) -> Batch:
-    """The items with these indices in the original file."""
-    x, y = _load()
-    return Batch(x[ids], y[ids], ids)
+    def _labels(self, ids: Tensor) -> Tensor:
+        return _load()[1][ids]
 
 
 @cache
 def _load() -> tuple[Tensor, Tensor]:
-    """The whole file: images ``(1797, 1, 8, 8)`` in [-1, 1] and labels ``(1797,)``."""
+    """The whole file: levels ``(1797, 1, 8, 8)`` uint8 and labels ``(1797,)``."""
     levels, labels = load_digits(return_X_y=True)
-    x = torch.as_tensor(levels, dtype=torch.float32).reshape(-1, *Digits.event) / 8 - 1
-    return x, torch.as_tensor(labels, dtype=torch.int64)
+    pixels = torch.as_tensor(levels, dtype=torch.uint8).reshape(-1, *Digits.event)
+    return pixels, torch.as_tensor(labels, dtype=torch.int64)
 
 
 @cache
-def _split_ids(split: Split) -> Tensor:
-    """Indices of ``split`` in the original file, ascending: by digest, hence free of any RNG."""
-    count = len(_load()[0])
-    order = sorted(range(count), key=lambda i: hashlib.sha256(str(i).encode()).digest())
-    chosen = order[:TEST_ITEMS] if split == "test" else order[TEST_ITEMS:]
-    return torch.tensor(sorted(chosen))
+def _splits() -> dict[Split, Tensor]:
+    return digest_split([str(index) for index in range(len(_load()[0]))], TEST_ITEMS)

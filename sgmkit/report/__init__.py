@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgmkit.errors import BadValue, UnknownName, UserError
+from sgmkit.files import write_atomic
 from sgmkit.report.formats import html, latex, markdown, terminal
 from sgmkit.report.summary import aggregate, entries
 from sgmkit.report.tables import pivots
-from sgmkit.files import write_atomic
 from sgmkit.results import plain
 
 if TYPE_CHECKING:

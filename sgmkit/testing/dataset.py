@@ -1,7 +1,7 @@
 """Checks of a data set: what is drawn has the stated form, law, range and split."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from sgmkit.dataset import Batch, Dataset, Mixture, Split
 from sgmkit.errors import BadValue
 from sgmkit.noise import SeededNoise
-from sgmkit.testing.result import Check, global_rng_untouched, require
+from sgmkit.testing.result import Check, CheckFailed, global_rng_untouched, require
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 COUNT = 64
@@ -21,8 +21,11 @@ LIMIT = 5.0
 def applicable(dataset: Dataset) -> Iterator[Check]:
     """The checks that make sense for a data set, by its facts."""
     yield from (check_draw, check_value_range, check_seeds, check_splits)
+    if dataset.likelihood == "discretised" or dataset.levels is not None:
+        yield check_levels
     if any(dataset.size(split) is not None for split in SPLITS):
-        yield check_items
+        yield from (check_items, check_take, check_take_noise)
+    yield check_take_refusals
     if dataset.mixture() is not None:
         yield check_mixture
     yield check_global_rng
@@ -57,6 +60,21 @@ def check_value_range(dataset: Dataset) -> str:
     told = f"values lie in [{found[0]:g}, {found[1]:g}]"
     require(good, f"{told}, not within the stated [{low:g}, {high:g}]")
     return f"{told} of [{low:g}, {high:g}]"
+
+
+def check_levels(dataset: Dataset) -> str:
+    """Discretised data states its levels; what is drawn lies on them, to 1/1000 of their width."""
+    levels, bounds = dataset.levels, dataset.value_range
+    if levels is None or bounds is None or levels < 2:
+        stated = f"levels are {levels}, value_range is {bounds}"
+        raise CheckFailed(f"discretised data states both, and two levels at least: {stated}")
+    width = (bounds[1] - bounds[0]) / (levels - 1)
+    require(dataset.level_width == width, f"level_width is {dataset.level_width}, not {width:g}")
+    for split in SPLITS:
+        place = (_draw(dataset, split, _count(dataset, split)).x.double() - bounds[0]) / width
+        off = float((place - place.round()).abs().max())
+        require(off < 1e-3, f"values of {split} lie up to {off:.2g} level widths off the levels")
+    return f"{levels} levels, {width:.3g} apart"
 
 
 def check_seeds(dataset: Dataset) -> str:
@@ -107,6 +125,56 @@ def check_items(dataset: Dataset) -> str:
     return ", ".join(f"{dataset.size(split)} {split}" for split in SPLITS)
 
 
+def check_take(dataset: Dataset) -> str:
+    """take gives the items at the positions it is told; as they are, unless the noise has a say."""
+    told = set()
+    for split, index, items in _places(dataset):
+        first, other = (_take(dataset, split, index, range(len(index)), seed) for seed in (1, 2))
+        require(torch.equal(first.ids, items.ids[index]), f"ids taken of {split} are other items'")
+        good = _same(first.y, None if items.y is None else items.y[index])
+        require(good, f"labels taken of {split} are not those of the items")
+        shape, wanted = ((tuple(x.shape), x.dtype) for x in (first.x, items.x[index]))
+        require(shape == wanted, f"x taken of {split} is {shape}, not {wanted}")
+        random = not _same(first.x, other.x)
+        good = random or _same(first.x, items.x[index])
+        require(good, f"x taken of {split} is not that of the items, nor does noise change it")
+        told.add("items as the noise changes them" if random else "items as they are")
+        kept = other.x.clone()
+        first.x.zero_()
+        good = _same(kept, _take(dataset, split, index, range(len(index)), 2).x)
+        require(good, f"writing to what was taken changes the {split} items")
+    return ", ".join(sorted(told))
+
+
+def check_take_noise(dataset: Dataset) -> str:
+    """What is taken is a function of position and noise of its own row: of no other, nor a past."""
+    for split, index, _ in _places(dataset):
+        whole = _take(dataset, split, index, range(len(index)))
+        again = _take(dataset, split, index, range(len(index)))
+        require(torch.equal(whole.x, again.x), f"the same noise takes another batch of {split}")
+        rows = torch.arange(len(index)).flip(0)[::3]
+        part = _take(dataset, split, index[rows], rows.tolist())
+        good = torch.equal(part.x, whole.x[rows])
+        require(good, f"x taken of {split} depends on the other rows of its batch")
+    return "row by row"
+
+
+def check_take_refusals(dataset: Dataset) -> str:
+    """take refuses positions that are none, by name, and all of them where draws are fresh."""
+    for split in SPLITS:
+        size = dataset.size(split)
+        for position in (0,) if size is None else (-1, size):
+            try:
+                _take(dataset, split, torch.tensor([position]), [0])
+            except BadValue as error:
+                named = size is None or str(position) in str(error)
+                require(named, f"position {position} of {split} is refused, but not named: {error}")
+                continue
+            why = "fresh draws have none" if size is None else f"there are {size}"
+            require(False, f"position {position} of {split} is not refused; {why}")
+    return "refused"
+
+
 def check_mixture(dataset: Dataset) -> str:
     """The stated mixture is one, and draws have its mean and covariance, to 5 standard errors."""
     law = dataset.mixture()
@@ -135,6 +203,8 @@ def check_global_rng(dataset: Dataset) -> str:
     with global_rng_untouched():
         for split in SPLITS:
             _draw(dataset, split, _count(dataset, split))
+        for split, index, _ in _places(dataset):
+            _take(dataset, split, index, range(len(index)))
     return "untouched"
 
 
@@ -149,6 +219,27 @@ def _moments(law: Mixture) -> tuple[Tensor, Tensor]:
 
 def _draw(dataset: Dataset, split: Split, n: int, seed: int = 1) -> Batch:
     return dataset.draw(split, n, SeededNoise(seed, range(n)))
+
+
+def _take(
+    dataset: Dataset, split: Split, index: Tensor, ids: Sequence[int], seed: int = 1
+) -> Batch:
+    return dataset.take(split, index, SeededNoise(seed, ids))
+
+
+def _places(dataset: Dataset) -> Iterator[tuple[Split, Tensor, Batch]]:
+    """Positions in each finite split, in no order, the last and the first among them, repeated."""
+    for split in SPLITS:
+        size, items = dataset.size(split), dataset.items(split)
+        if size is not None and items is not None:
+            index = (size - 1 + 29 * torch.arange(_count(dataset, split))) % size
+            yield split, torch.cat([index, torch.tensor([0, size - 1, 0])]), items
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and torch.equal(a, b)
 
 
 def _count(dataset: Dataset, split: Split) -> int:

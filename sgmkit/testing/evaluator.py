@@ -93,9 +93,12 @@ def check_floor(evaluator: Evaluator) -> str:
 
 def check_ideal(evaluator: Evaluator) -> str:
     """Fresh data is near the ideal value, measured by how far badly blurred data is."""
+    finite = [metric for metric in _directed(evaluator) if math.isfinite(metric.ideal)]
+    if not finite:
+        raise NotApplicable("no metric has a finite ideal")
     same, blurred = (_values(evaluator, _fresh(blur)) for blur in (BLUR[0], BLUR[-1]))
     told = []
-    for metric in _directed(evaluator):
+    for metric in finite:
         near, far = (abs(v[metric.name].value - metric.ideal) for v in (same, blurred))
         told.append(f"{metric.name} off by {near:.2g}, blurred by {far:.2g}")
         good = near < SHARE * far

@@ -1,5 +1,6 @@
 """Checks of a model: it offers a reverse process, decodes its end, and survives being stored."""
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sgmkit.dataset import Batch
 from sgmkit.errors import Incompatible
-from sgmkit.model import Model, Samples
+from sgmkit.model import Loss, Model, Samples
 from sgmkit.noise import SeededNoise
 from sgmkit.sde import LinearSDE
 from sgmkit.testing.reference import ReferenceGrid, ReferenceSolver
@@ -17,13 +18,18 @@ from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, re
 
 COUNT = 5
 STEPS = 3
+FIT = 40
+"""Steps of Adam, at a rate of 1e-3."""
+MOVE = 0.05
+"""Standard deviation of what is added to each parameter."""
 
 
 def applicable(model: Model) -> Iterator[Check]:
     """All checks; those of what a model may lack say so themselves."""
+    model.eval()  # as it is used; dropout has no place in these checks
     yield from (check_t_min, check_reverse, check_sample, check_decode, check_exact_start)
-    yield from (check_reproducible, check_batch, check_state_dict, check_nll, check_loss)
-    yield check_global_rng
+    yield from (check_reproducible, check_batch, check_state_dict, check_nll)
+    yield from (check_loss, check_loss_rows, check_fit, check_global_rng)
 
 
 def check_t_min(model: Model) -> str:
@@ -142,16 +148,11 @@ def check_nll(model: Model) -> str:
 
 
 def check_loss(model: Model) -> str:
-    """The loss is a finite scalar, and every parameter that asks for a gradient has one."""
-    noise = SeededNoise(1, range(COUNT))
-    like = torch.empty(COUNT, *model.event, device=model.state_like().device)
-    batch = Batch(noise.stream("data")(like), None, noise.ids)
-    try:
-        loss = model.loss(batch, noise, 0.5)
-    except Incompatible as reason:
-        raise NotApplicable(str(reason)) from None
-    require(loss.total.ndim == 0, f"the loss has shape {tuple(loss.total.shape)}, not ()")
-    require(math.isfinite(float(loss.total.detach())), "the loss is not finite")
+    """The loss and its parts are finite scalars, and a gradient reaches every parameter."""
+    loss = _loss(model)
+    for name, value in (("the loss", loss.total), *loss.parts.items()):
+        require(value.ndim == 0, f"{name} has shape {tuple(value.shape)}, not ()")
+        require(math.isfinite(float(value.detach())), f"{name} is not finite")
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     slopes = torch.autograd.grad(loss.total, [p for _, p in named], allow_unused=True)
     without = [name for (name, _), slope in zip(named, slopes, strict=True) if slope is None]
@@ -159,10 +160,46 @@ def check_loss(model: Model) -> str:
     return f"{float(loss.total.detach()):.3g}, {len(named)} parameters"
 
 
+def check_loss_rows(model: Model) -> str:
+    """The loss is a mean over rows, each of which draws by its id: parts of a batch add up."""
+    moved = copy.deepcopy(model)  # a fresh network may answer zero, whatever it sees
+    for parameter in moved.parameters():
+        parameter.data += MOVE * SeededNoise(0, [0])(parameter.data[None])[0]
+    whole, other = (float(_loss(moved, seed=seed).total.detach()) for seed in (1, 2))
+    require(whole != other, "other noise gives the same loss")
+    parts = ([0, 1], [4, 2, 3])
+    split = sum(len(ids) * float(_loss(moved, ids).total.detach()) for ids in parts) / COUNT
+    apart = abs(split - whole) / max(abs(whole), 1e-9)
+    told = f"the loss of a batch is {whole:.6g}, but {split:.6g} as the mean over its two parts"
+    require(apart <= _rounding(model.state_like()) / 50, told)
+    return f"to {apart:.0e}"
+
+
+def check_fit(model: Model) -> str:
+    """Steps along the gradient on one batch lower its loss, and move every parameter."""
+    fitted = copy.deepcopy(model)
+    first = float(_loss(fitted).total.detach())
+    if not any(p.requires_grad for p in fitted.parameters()):
+        raise NotApplicable("it has no parameters")
+    optimiser = torch.optim.Adam(fitted.parameter_groups(), lr=1e-3)
+    for _ in range(FIT):
+        optimiser.zero_grad()
+        _loss(fitted).total.backward()
+        optimiser.step()
+    last = float(_loss(fitted).total.detach())
+    require(last < first, f"{FIT} steps on one batch take the loss from {first:.4g} to {last:.4g}")
+    pairs = zip(model.named_parameters(), fitted.parameters(), strict=True)
+    still = [name for (name, p), q in pairs if p.requires_grad and torch.equal(p, q)]
+    require(not still, f"{FIT} steps do not move {', '.join(still[:3])}")
+    return f"{first:.3g} to {last:.3g} in {FIT} steps"
+
+
 def check_global_rng(model: Model) -> str:
     """No global random generator is drawn from or seeded."""
     with global_rng_untouched():
         _sample(model)
+        with contextlib.suppress(NotApplicable):
+            _loss(model)
     return "untouched"
 
 
@@ -174,6 +211,18 @@ def _sample(model: Model, seed: int = 1, ids: list[int] | None = None) -> Sample
     noise = SeededNoise(seed, range(COUNT) if ids is None else ids)
     grid = ReferenceGrid()(_sde(model), STEPS, model.t_min)
     return model.sample(len(noise.ids), ReferenceSolver(), grid, noise)
+
+
+def _loss(model: Model, ids: list[int] | None = None, seed: int = 1) -> Loss:
+    """The loss of items with these ids, all of class 0; each is its id's, whatever the batch."""
+    noise = SeededNoise(seed, range(COUNT) if ids is None else ids)
+    data = SeededNoise(0, noise.ids).stream("data")
+    x = data(torch.empty(len(noise.ids), *model.event, device=model.state_like().device))
+    batch = Batch(x, torch.zeros_like(noise.ids), noise.ids)
+    try:
+        return model.loss(batch, noise, 0.5)
+    except Incompatible as reason:
+        raise NotApplicable(str(reason)) from None
 
 
 def _rounding(like: Tensor) -> float:

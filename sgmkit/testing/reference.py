@@ -1,10 +1,15 @@
 """Stand-ins: a small data set, its exact model and a plain solver, for checks that need company."""
 
+import math
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgmkit.dataset import Batch, Dataset, Mixture, Split
+from sgmkit.extractor import Extractor
 from sgmkit.model import Model
+from sgmkit.network import Network
 from sgmkit.noise import Noise
 from sgmkit.reverse import Reverse
 from sgmkit.sde import LinearSDE
@@ -55,6 +60,38 @@ class ReferenceModel(Model):
         return self.problem.draw(end, noise)
 
 
+class ReferenceNetwork(Network):
+    """One hidden layer on the flattened input and the time, for any shapes."""
+
+    def __init__(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
+        super().__init__(in_shape, out_shape)
+        self.hidden = nn.Linear(math.prod(in_shape) + 1, 16)
+        self.leave = nn.Linear(16, math.prod(out_shape))
+
+    def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
+        told = torch.cat([z.flatten(1), c[:, None].to(z)], 1)
+        return self.leave(torch.tanh(self.hidden(told))).unflatten(1, self.out_shape)
+
+
+class ReferenceExtractor(Extractor):
+    """Points of the plane as they are; their classes are the blobs of `ReferenceData`."""
+
+    event = (2,)
+    width = 2
+    classes = 3
+
+    @property
+    def fingerprint(self) -> str:
+        return "the identity"
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.float()
+
+    def head(self, features: Tensor) -> Tensor:
+        apart = features[:, None] - mixture().means.float()
+        return -apart.square().sum(-1) / 0.3
+
+
 class ReferenceSolver(StepSolver):
     """Euler on the probability flow."""
 
@@ -72,8 +109,21 @@ class ReferenceGrid(Grid):
 STAND_INS: dict[str, type] = {
     "sde": Decay,
     "dataset": ReferenceData,
+    "network": ReferenceNetwork,
     "model": ReferenceModel,
     "solver": ReferenceSolver,
     "grid": ReferenceGrid,
+    "extractor": ReferenceExtractor,
 }
 """What a component under test is given where it asks for another of this kind."""
+
+_VECTOR = {"event": (2,), "in_shape": (4,), "out_shape": (2,)}
+_IMAGE = {"event": (1, 8, 8), "in_shape": (4, 8, 8), "out_shape": (2, 8, 8)}
+SUPPLIED: dict[str, tuple[Mapping[str, object], ...]] = {
+    "network": (_IMAGE, _VECTOR),
+    "model": (_VECTOR, _IMAGE),
+}
+"""What a component under test is given for parameters that the core supplies, in order of trial.
+
+The shapes of a network are those for two phases and two channels, of which one phase is driven.
+"""

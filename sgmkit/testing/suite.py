@@ -3,14 +3,16 @@
 import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sgmkit import registry
-from sgmkit.errors import BadValue, UnknownName, UserError
+from sgmkit.errors import BadValue, MissingFiles, UnknownName, UserError
 from sgmkit.hookspecs import KINDS
 from sgmkit.options import REQUIRED, Schema, near, parse
-from sgmkit.testing import dataset, evaluator, grid, model, sde, solver
-from sgmkit.testing.reference import STAND_INS
+from sgmkit.seeding import seeded
+from sgmkit.testing import dataset, evaluator, extractor, grid, model, network, sde, solver
+from sgmkit.testing.reference import STAND_INS, SUPPLIED
 from sgmkit.testing.result import Check, CheckFailed, CheckResult, perform
 
 if TYPE_CHECKING:
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
 
 _APPLICABLE: dict[str, Callable[[Any], Iterator[Check]]] = {
     "sde": sde.applicable,
+    "network": network.applicable,
     "solver": solver.applicable,
     "grid": grid.applicable,
     "dataset": dataset.applicable,
     "evaluator": evaluator.applicable,
+    "extractor": extractor.applicable,
     "model": model.applicable,
 }
 _IMPORT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -53,6 +57,8 @@ def run_checks(kind: str, target: object, /, **options: object) -> list[CheckRes
         found = list(checks(kind, component))
     except UnknownName:
         raise
+    except MissingFiles as error:
+        return [CheckResult(subject, "check_builds", "skip", str(error))]
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"raised {error!r}"
         return [CheckResult(subject, "check_builds", "fail", message)]
@@ -121,23 +127,53 @@ def parametrize_checks(
 
 
 def build(kind: str, target: object, /, **options: object) -> Any:
-    """The component that ``target`` means; components that it needs are stand-ins unless given."""
+    """The component that ``target`` means; components that it needs are stand-ins unless given.
+
+    What the core would supply, such as the shapes of a network, may be given among the options;
+    else the first of `SUPPLIED` is taken that the constructor does not refuse.
+    """
     if isinstance(target, str) and not _IMPORT.fullmatch(target):
-        needed = _stand_ins(registry.schema(kind, target), {**parse(target)[1], **options})
-        return registry.create(kind, target, **needed, **options)
+        schema = registry.schema(kind, target)
+        needed = _stand_ins(schema, {**parse(target)[1], **options})
+        make = partial(registry.create, kind, target, **needed)
+        return _supplied(kind, schema, options, make)
     cls = _import(target) if isinstance(target, str) else target
     if not isinstance(cls, type):
         if options:
             raise BadValue(f"options are of no use for an instance of {type(cls).__name__}")
         return cls
     schema = Schema.read(cls, f"{kind} {cls.__name__!r}", KINDS)
-    if schema.supplied:
-        raise BadValue(f"{schema.owner} cannot be built without {', '.join(schema.supplied)}")
-    values = schema.values({**_stand_ins(schema, options), **options})
+    return _supplied(kind, schema, options, partial(_construct, cls, schema))
+
+
+def _construct(cls: type, schema: Schema, **given: object) -> Any:
+    """An instance of a class that no plugin offers."""
+    values = {name: given.pop(name) for name in schema.supplied}
+    values |= schema.values({**_stand_ins(schema, given), **given})
     for option in schema.components:
         if isinstance(values[option.name], str | Mapping):
-            values[option.name] = registry.create(option.kind, values[option.name])
+            part = registry.resolve(option.kind, values[option.name])
+            values[option.name] = part.build if option.later else part.build()
     return cls(**values)
+
+
+def _supplied(
+    kind: str, schema: Schema, given: Mapping[str, object], make: Callable[..., Any]
+) -> Any:
+    """What ``make`` builds, of ``given`` and of what the core would supply besides."""
+    missing, told = [name for name in schema.supplied if name not in given], dict[str, None]()
+    offered = SUPPLIED.get(kind, ({},)) if missing else ({},)
+    for values in offered:
+        if not set(missing) <= set(values):
+            raise BadValue(f"{schema.owner} cannot be built without {', '.join(missing)}")
+        try:
+            with seeded(0, "conformance"):  # initial weights come from the global generator
+                return make(**given, **{name: values[name] for name in missing})
+        except ValueError as error:
+            told[str(error)] = None
+            if len(offered) == 1:
+                raise
+    raise BadValue("; ".join(told))
 
 
 def _bind(check: Check, component: object, subject: str) -> Callable[[], None]:
@@ -158,7 +194,7 @@ def _bind(check: Check, component: object, subject: str) -> Callable[[], None]:
 def _stand_ins(schema: Schema, given: Mapping[str, object]) -> dict[str, object]:
     """An instance for each component that the constructor needs and is not given."""
     return {
-        option.name: STAND_INS[option.kind]()
+        option.name: STAND_INS[option.kind] if option.later else STAND_INS[option.kind]()
         for option in schema.components
         if option.default is REQUIRED and option.name not in given and option.kind in STAND_INS
     }

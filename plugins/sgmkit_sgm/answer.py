@@ -1,0 +1,121 @@
+"""What the network is shown, and how its answer becomes noise: small matrices at each time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sgmkit import BadValue, Kernel, LinearSDE
+from sgmkit.errors import Incompatible
+from sgmkit.linear import Operator, operators
+from sgmkit.prediction import (
+    Prediction,
+    input_scale,
+    noise_label,
+    noise_operators,
+    rescale_operator,
+)
+from sgmkit.score import normal_noise_operator, velocity_noise_operator
+
+Matching = Literal["hsm", "dsm"]
+Mixed = Literal["none", "normal", "velocity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Coefficients at one time, as numbers; or at one time for each sample, as tensors.
+
+    Args:
+        scale: brings each phase to unit variance, k of them; tensors broadcast to ``(B, *event)``.
+        label: the time as the network is told it, or ``(B,)``.
+        first: operator on u, ``(r, k)``.
+        second: operator on the answer, ``(r, r)``; None where the answer is the noise itself.
+    """
+
+    scale: Sequence[float | Tensor]
+    label: float | Tensor
+    first: Operator | None
+    second: Operator | None
+
+
+@dataclass(frozen=True)
+class Parameterisation:
+    """``eps_d = first u + second answer``; see the options of `sgmkit_sgm.sgm.Sgm`.
+
+    The first term is what the prediction adds, or the fixed part of a mixed score. Under denoising
+    matching an answer that is noise is that of the law given u_0, as in the CLD paper; any other
+    answer is tied to the data by the kernel, and only the loss speaks of the law given u_0.
+
+    Raises:
+        BadValue: for a mixed score of anything but noise.
+        Incompatible: for a prediction or a mixed score that the process does not admit.
+    """
+
+    sde: LinearSDE
+    prediction: Prediction
+    mixed: Mixed
+    matching: Matching
+    sigma_data: float
+
+    def __post_init__(self) -> None:
+        name, k, r = type(self.sde).__name__, self.sde.phases, self.sde.driven
+        if self.prediction != "noise" and r > 1:
+            raise Incompatible(
+                f"prediction {self.prediction!r} needs one driven phase, and {name} has {r}; "
+                "use prediction=noise"
+            )
+        if self.mixed != "none" and self.prediction != "noise":
+            raise BadValue(
+                f"mixed = {self.mixed!r} is a part of the noise: it goes with prediction=noise, "
+                f"not {self.prediction!r}"
+            )
+        if self.mixed == "velocity" and r == k:
+            raise Incompatible(
+                f"mixed = 'velocity' needs a phase that no noise enters, and {name} drives all "
+                f"{k}; use mixed=normal"
+            )
+
+    def single(self, t: float) -> Local:
+        """At one time, the noise being that of the kernel: plain numbers, for any device."""
+        time = torch.tensor([t], dtype=torch.float64)
+        scale, label, *pair = self._matrices(time, self.sde.kernel(time), None)
+        first, second = (None if m is None else operators(m)[0] for m in pair)
+        return Local(scale[0].tolist(), float(label), first, second)
+
+    def each(self, t: Tensor, kernel: Kernel, given: Kernel | None, like: Tensor) -> Local:
+        """At a time for each sample, ``(B,)``, to act on tensors like ``like (B, ., *event)``.
+
+        The noise is that of the kernel, or, for training, of the law ``given`` what is matched.
+        """
+        scale, label, *pair = self._matrices(t, kernel, given)
+        shape = (-1, *([1] * (like.ndim - 2)))
+        scales = [column.reshape(shape) for column in scale.to(like).unbind(1)]
+        first, second = (None if m is None else m.to(like) for m in pair)
+        return Local(scales, label, first, second)
+
+    def _matrices(
+        self, t: Tensor, kernel: Kernel, given: Kernel | None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Scales ``(n, k)``, labels ``(n,)`` and the operators ``(n, r, .)`` of a `Local`."""
+        r, var = self.sde.driven, self.sde.data_var()
+        edm = self.prediction == "edm"
+        scale = input_scale(kernel, self.sigma_data**2 if edm else var)
+        label = noise_label(kernel) if edm else t / self.sde.horizon
+        plain = (self.prediction, self.mixed) == ("noise", "none")
+        if plain and (self.matching == "hsm" or given is not None):
+            return scale, label, None, None
+        first, second = noise_operators(kernel, r, self.prediction, self.sigma_data)
+        if self.mixed == "normal":
+            first = normal_noise_operator(kernel, r, var)
+        elif self.mixed == "velocity":
+            first = velocity_noise_operator(kernel, r)
+        if self.matching == "dsm":
+            factor = self.sde.kernel_from(t)[1] if given is None else given.chol
+            if self.prediction == "noise":
+                second = rescale_operator(factor, kernel.chol, r) @ second
+            if given is not None:
+                back = rescale_operator(kernel.chol, factor, r)
+                first, second = back @ first, back @ second
+        return scale, label, first, second
