@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help quickstart test lint format benchmarks clean
 
 help:
-	@echo "make quickstart   set up, run the main job on 2-D data and digits, print the report"
+	@echo "make quickstart   set up, train on digits, bench that and 2-D data, print the report"
 	@echo "make test         set up and run the tests"
 	@echo "make lint         ruff, pyright and the import contracts"
 	@echo "make format       let ruff put the code in order"
@@ -18,13 +18,17 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
+# Whatever is there already is not done again: --resume goes on with a run, a bench with its cells.
 quickstart: $(READY)
-	$(BIN)/sgmkit bench --solvers euler,ssem,heun,ddim,rk45 --seeds 5
-	$(BIN)/sgmkit bench --solvers euler,ssem,ddim --data digits --samples 297 --seeds 5 --nfe 20,50 \
-	    --evaluators sliced-wasserstein,energy-distance
+	$(BIN)/sgmkit train --sde vp --steps 800 --out runs/digits-vp --resume
+	$(BIN)/sgmkit train --sde cld --steps 800 --out runs/digits-cld --resume
+	$(BIN)/sgmkit bench --data eight-gaussians --solvers euler,ssem,heun,ddim,rk45
+	$(BIN)/sgmkit bench runs/digits-vp runs/digits-cld --solvers euler,ssem,heun,ddim,rk45 \
+	    --nfe 10,20,50 --samples 297 --evaluators fid:extractor=classifier,nll:num=64:tol=1e-3
 	$(BIN)/sgmkit report
 	$(BIN)/sgmkit report --out report/error.png
-	$(BIN)/python benchmarks/digits.py --out report/digits.png
+	$(BIN)/sgmkit sample runs/digits-vp --out report/digits-vp.png
+	$(BIN)/sgmkit sample runs/digits-cld --out report/digits-cld.png --trajectory
 
 # One thread: the tensors of the tests are small, and threads would wait for each other.
 test: $(READY)
@@ -41,7 +45,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 benchmarks: $(READY)
-	for name in convergence cld digits overhead noise; do \
+	for name in convergence cld digits overhead noise training features matching; do \
 	    echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:

@@ -119,6 +119,16 @@ def test_fid_with_fewer_samples_than_features(n):
     assert frechet(statistics(x), statistics(y))[0] == pytest.approx(exact, rel=1e-12)
 
 
+def test_rounding_beyond_the_rank_is_dropped():
+    """Three samples have a covariance of rank two, whatever the other eigenvalues say."""
+    x, y = normal(3, 6), normal(50, 6, seed=1)
+    few, many = statistics(x), statistics(y)
+    exact = frechet(few, many)[0]
+    rounded = replace(few, cov=few.cov + 1e-11 * torch.eye(6))
+    assert frechet(rounded, many)[0] == pytest.approx(exact, abs=1e-9)
+    assert frechet(many, rounded)[0] == pytest.approx(exact, abs=1e-9)
+
+
 def test_fid_of_constant_features():
     x = torch.zeros(5, 3)
     assert frechet(statistics(x), statistics(x + 2)) == (12.0, 0.0)
@@ -129,7 +139,7 @@ def test_statistics_of_any_number_of_chunks(monkeypatch):
     x = normal(1000, 5).float() + 3
     whole = statistics(x)
     assert torch.equal(whole.rows, x[::2])  # no more than 512 of them
-    monkeypatch.setattr("sgmkit_features.frechet.CHUNK", 96)
+    monkeypatch.setattr("sgmkit_features.frechet.CHUNK", 480)
     monkeypatch.setattr("sgmkit_features.frechet.ROWS", 1000)
     parts = statistics(x)
     torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-13, atol=0)

@@ -19,8 +19,8 @@ SLOWEST, FASTEST = 0.5, 32.0
 
 Half a turn of the slowest wave is longer than EDM's range of ``c_noise``, so it tells all times
 apart. The fastest is slow on purpose: solvers differentiate what a network says in time. An MLP
-trained on eight Gaussians under VP errs no less with 500, while its second derivative in time is
-25 times as large (759, with 32 it is 31, for an exact one 17).
+trained on eight Gaussians under VP errs no less with 500 (squared error 0.0034, with 32 0.0030),
+while its second derivative in time is 20 times as large (rms 759, with 32 34, exactly 17).
 """
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NFE = "10,20,50,100"
 # Qualified, so that no plugin can make the defaults ambiguous by offering a name twice.
 SDES, DATA = "sdes/vp,sdes/cld", "datasets/eight-gaussians"
+TRAINED = "evaluators/sliced-wasserstein,evaluators/energy-distance,evaluators/nll"
 EVALUATORS = (
     "evaluators/sliced-wasserstein,evaluators/energy-distance,evaluators/trajectory,evaluators/nll"
 )
@@ -48,10 +49,10 @@ def bench(
     evaluators: Annotated[
         str,
         typer.Option(
-            help="Who looks at the samples (distances, the solver's error, likelihood).",
-            show_default=False,
+            help="Who looks at the samples (FID and likelihood of trained images; else distances, "
+            "the solver's error, likelihood)."
         ),
-    ] = EVALUATORS,
+    ] = "",
     samples: Annotated[str, typer.Option(metavar="N", help="Samples in each cell.")] = "1000",
     seeds: Annotated[str, typer.Option(metavar="N", help="Seeds in each cell.")] = "3",
     model: Annotated[
@@ -83,9 +84,10 @@ def bench(
     chosen = {
         "solvers": _resolved("solver", solvers),
         "grids": _resolved("grid", grid),
-        "evaluators": _resolved("evaluator", evaluators),
     }
+    judges = _resolved("evaluator", evaluators) if evaluators else []
     subjects = _subjects(runs or [], model, sde, data)
+    chosen["evaluators"] = judges or _judges(subjects)
 
     from sgmkit.plan import Plan
 
@@ -109,6 +111,25 @@ def _subjects(runs: list[str], model: str, sde: str, data: str) -> "list[Subject
     name = model or "exact/exact"
     exact = [Subject.of(name, process, law) for law in sets for process in processes]
     return [Subject.trained(run) for run in found] or exact
+
+
+def _judges(subjects: "list[Subject]") -> "list[Resolved]":
+    """By default: FID on a classifier of the runs' own images and likelihood, else distances.
+
+    Images in colour, and runs on several data sets, get the field's Inception features.
+    """
+    from sgmkit.registry import resolve
+
+    if any(subject.source is None or len(subject.built.event) != 3 for subject in subjects):
+        trained = any(subject.source for subject in subjects)
+        return _resolved("evaluator", TRAINED if trained else EVALUATORS)
+    sets = {subject.data.label: subject.data for subject in subjects}
+    grey = len(sets) == 1 and subjects[0].built.event[0] == 1
+    law = next(iter(sets.values())).describe()
+    classifier = {"name": "features/classifier", "data": law}
+    extractor = classifier if grey else {"name": "features/inception"}
+    fid = resolve("evaluator", {"name": "features/fid", "extractor": extractor})
+    return [fid, *_resolved("evaluator", "evaluators/nll")]
 
 
 def _resolved(kind: str, text: str) -> "list[Resolved]":

@@ -52,12 +52,20 @@ class Batches:
         batch: samples in a step, over all processes and parts.
         accumulate: parts of the share of a process.
         rank, processes: which share of how many, contiguous.
+        device: where the data go.
     """
 
     def __init__(
-        self, data: Dataset, seed: int, batch: int, accumulate: int, rank: int, processes: int
+        self,
+        data: Dataset,
+        seed: int,
+        batch: int,
+        accumulate: int = 1,
+        rank: int = 0,
+        processes: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.data, self.seed, self.batch = data, seed, batch
+        self.data, self.seed, self.batch, self.device = data, seed, batch, device
         self.rows = batch // (processes * accumulate)
         self._first = rank * accumulate * self.rows
         items = data.size("train")
@@ -72,4 +80,6 @@ class Batches:
         else:
             index = self._order(first, self.rows)
             found = self.data.take("train", index, source.stream("data"))
-        return found, source.stream("train")
+        x = found.x.to(self.device, non_blocking=True)
+        y = None if found.y is None else found.y.to(self.device, non_blocking=True)
+        return Batch(x, y, found.ids), source.stream("train")

@@ -79,7 +79,7 @@ def assemble(
     """All that steps need, at step 0; ``model`` is on the fabric's device."""
     state = State(model.train(), settings)
     objective, optimiser = fabric.setup(Objective(model, settings.accumulate), state.optimiser)
-    share = (settings.accumulate, fabric.global_rank, fabric.world_size)
+    share = (settings.accumulate, fabric.global_rank, fabric.world_size, fabric.device)
     batches = Batches(data, seed, settings.batch, *share)
     meter = Meter(fabric, settings.batch, settings.accumulate)
     return Training(fabric, settings, seed, state, objective, optimiser, batches, meter)

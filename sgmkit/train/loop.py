@@ -55,8 +55,8 @@ class Training:
             with fabric.no_backward_sync(self.objective, enabled=more):
                 # Dropout draws from the global generator: a function of the step, not of the past.
                 with seeded(self.seed, "dropout", state.step, fabric.global_rank, part):
-                    x, y, ids = fabric.to_device((batch.x, batch.y, batch.ids))
-                    share, *losses = self.objective(x, y, ids, noise, state.step / settings.steps)
+                    told = (batch.x, batch.y, batch.ids, noise, state.step / settings.steps)
+                    share, *losses = self.objective(*told)
                 fabric.backward(share)
             self.meter.add(losses)
         norm = fabric.clip_gradients(
