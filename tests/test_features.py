@@ -277,13 +277,18 @@ def test_subsets_are_drawn_without_repetition_and_by_the_noise():
     assert torch.equal(one[5][0], fewer[5][0])
 
 
-def test_kid_of_few_samples_is_of_all_of_them():
+def test_kid_of_few_samples_is_of_all_of_them(monkeypatch):
     x, y = normal(40, 2).float(), normal(40, 2, seed=1).float() + 0.1
-    (found,) = kid.Kid(ReferenceExtractor()).evaluate(context(x, y))
     value, variance = kid.distance(x, y, everything(40))
+    counts, distance = [], kid.distance
+    monkeypatch.setattr(
+        kid, "distance", lambda *args: counts.append(len(args[2])) or distance(*args)
+    )
+    (found,) = kid.Kid(ReferenceExtractor()).evaluate(context(x, y))
     assert (found.value, found.n) == (pytest.approx(value), 40)
     assert found.ci_high - found.value == pytest.approx(1.96 * math.sqrt(variance))
     (again,) = kid.Kid(ReferenceExtractor(), size=39, subsets=50).evaluate(context(x, y))
+    assert counts == [1, 50]
     assert again.value != pytest.approx(value)
     assert again.value == pytest.approx(value, abs=2 * math.sqrt(variance))
 

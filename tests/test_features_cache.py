@@ -146,6 +146,15 @@ def test_a_cache_that_cannot_be_written_is_no_error(folder):
     assert folder.read_text() == "a file where the directory should be"
 
 
+def test_files_are_whole_or_not_there(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert cache.cached("things", "key", lambda: {"a": torch.ones(2)})["a"].sum() == 2
+    assert files(folder) == []
+
+
 def test_what_was_not_used_for_longest_goes_first(folder, monkeypatch):
     def make():
         return {"a": torch.zeros(1000)}
@@ -182,6 +191,8 @@ def test_content_is_that_of_the_whole_however_it_is_cut():
     assert cache.content([x]) == cache.content([x.mT.contiguous().mT])
     others = [x.double(), x.reshape(6, 4), x.flip(0), x[:5], x + 1e-6]
     assert len({cache.content([other]) for other in [x, *others]}) == 6
+    numbers = (torch.zeros(3, dtype=kind) for kind in (torch.float32, torch.int32))
+    assert len({cache.content([zeros]) for zeros in numbers}) == 2
 
 
 def test_features_are_computed_once_for_a_content(folder):
@@ -215,6 +226,21 @@ def test_images_pass_in_chunks(folder, monkeypatch, chunk):
     extractor, x = Counting(), normal(50)
     assert torch.equal(bank(extractor).features(Images.of(x, "samples")), x)
     assert extractor.largest == min(chunk, 50)
+
+
+def test_features_are_in_full_precision_on_a_gpu():
+    """PyTorch's default for convolutions there has ten bits."""
+    seen, cudnn = [], torch.backends.cudnn
+
+    class Asking(ReferenceExtractor):
+        def features(self, x):
+            seen.append((cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic))
+            return super().features(x)
+
+    before = cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic
+    bank(Asking()).features(Images.of(normal(4, 11), "samples"))
+    assert seen == [(True, False, True)]
+    assert before == (cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic)
 
 
 def test_statistics_on_disk_need_no_features(folder):

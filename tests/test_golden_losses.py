@@ -304,7 +304,7 @@ def test_edm_preconditioning():
 
 
 def test_edm_preconditioning_of_vp():
-    """Their VP wrapper is our noise prediction: D = x - sigma F, shown ``x / sqrt(1 + sigma^2)``."""
+    """Their VP wrapper is our noise prediction: D = x - sigma F, of ``x / sqrt(1 + sigma^2)``."""
     golden, sde = load("edm_precond_loss"), VP(beta_min=0.1, beta_max=0.1 + 19.9)
     level = sde.kernel(golden["vp_t"]).rho[:, 0].reciprocal()
     assert near(level, golden["vp_sigma_of_t"], rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -59,7 +60,7 @@ class Bank:
         """Features of all ``images``, ``(n, d)`` float32 on the CPU."""
 
         def make() -> dict[str, Tensor]:
-            with torch.no_grad():
+            with torch.no_grad(), _full_precision():
                 parts = [self.extractor.features(x.to(self.device)).cpu() for x in images.read()]
             return {"features": torch.cat(parts).float()}
 
@@ -143,6 +144,12 @@ class PairMetric(FeatureMetric):
         if y.count < self.least:
             return self._nothing(len(samples), f"needs at least {self.least} data")
         return self.measure(bank, Images.of(samples, "samples"), y, ctx)
+
+
+def _full_precision() -> AbstractContextManager[None]:
+    """Convolutions on a GPU in float32, which PyTorch rounds to ten bits unless told."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False)
 
 
 def trouble(samples: Tensor, least: int) -> str:

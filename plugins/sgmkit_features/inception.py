@@ -36,7 +36,7 @@ class Inception(Extractor):
 
     Images ``(1 or 3, H, W)`` in [-1, 1] become 8-bit colours, rounded and clipped, and are resized
     as TensorFlow 1 does. The network is torch-fidelity's ``inception-v3-compat``, which agrees with
-    the original to rounding; convolutions are in full float32 on every device.
+    the original to rounding.
 
     The weights are the official file and no other: ``fid[inception]`` means one network. It is read
     from ``weights``, else from the cache directory, else downloaded to there.
@@ -83,7 +83,7 @@ class Inception(Extractor):
         network = self._network.to(x.device)
         levels = (x.clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
         colours = levels.expand(-1, 3, -1, -1)
-        with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.no_grad():
             return torch.cat([network(part)[0] for part in colours.split(BATCH)])
 
     def head(self, features: Tensor) -> Tensor:
