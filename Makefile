@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test lint format benchmarks clean
+.PHONY: help quickstart toys test lint format benchmarks clean
 
 help:
 	@echo "make quickstart   set up, train on digits, bench that and 2-D data, print the report"
@@ -20,18 +20,21 @@ $(READY): pyproject.toml constraints.txt
 
 # Whatever is there already is not done again: --resume goes on with a run, a bench with its cells.
 quickstart: $(READY)
-	@$(MAKE) --no-print-directory -j2 train-vp train-cld
-	$(BIN)/sgmkit bench --data eight-gaussians --solvers euler,ssem,heun,ddim,rk45
-	$(BIN)/sgmkit bench runs/digits-vp runs/digits-cld --solvers euler,ssem,heun,ddim,rk45 \
-	    --nfe 10,20,50 --samples 297
+	@$(MAKE) --no-print-directory -j2 digits-vp digits-cld toys
 	$(BIN)/sgmkit report
 	$(BIN)/sgmkit report --out report/error.png
 	$(BIN)/sgmkit sample runs/digits-vp --out report/digits-vp.png
 	$(BIN)/sgmkit sample runs/digits-cld --out report/digits-cld.png --trajectory
 
-# Side by side on one thread each: networks this small lose on two.
-train-%: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/sgmkit train --sde $* --steps 1000 --out runs/digits-$* --resume
+# Side by side on one thread each: what is this small only loses on two.
+SOLVERS := euler,ssem,heun,ddim,rk45
+digits-%: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/sgmkit train --sde $* --set model.prediction=v --steps 1000 \
+	    --set train.lr=2e-3 --set train.warmup=100 --out runs/digits-$* --resume
+	OMP_NUM_THREADS=1 $(BIN)/sgmkit bench runs/digits-$* --solvers $(SOLVERS) --nfe 10,20,50 --samples 297
+
+toys: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/sgmkit bench --data eight-gaussians --solvers $(SOLVERS)
 
 # One thread: the tensors of the tests are small, and threads would wait for each other.
 test: $(READY)

@@ -275,6 +275,26 @@ def test_the_log_counts_time(tiny):
     assert all(line["images_per_second"] > 0 for line in lines)
 
 
+def test_dropout_is_new_in_every_step_and_part(tiny, monkeypatch):
+    masks = []
+
+    def dropout(x, p, training, inplace):
+        masks.append(torch.rand(5))  # noqa: TID251 - as dropout does
+        return x
+
+    monkeypatch.setattr("torch.nn.modules.dropout.F.dropout", dropout)
+    train(out="one")
+    first = torch.stack(masks)
+    assert len(first.unique(dim=0)) == len(first) == 12 * 2
+    masks.clear()
+    torch.rand(3)  # noqa: TID251 - the past does not matter
+    train(out="two")
+    assert torch.equal(torch.stack(masks), first)
+    masks.clear()
+    train("--seed", "1", out="three")
+    assert not torch.isin(torch.stack(masks), first).any()
+
+
 def test_global_randomness_is_left_alone(tiny):
     before = torch.get_rng_state()
     train()

@@ -88,7 +88,7 @@ class Classifier(Extractor):
         key = digest("classifier", VERSION, *told)
         weights = cached("classifiers", key, lambda: self._trained(network, batch))
         network.load_state_dict(weights)
-        return network.requires_grad_(False).eval()
+        return network
 
     def _trained(self, network: Net, batch: Batch) -> dict[str, Tensor]:
         print(f"training the classifier of {self._name}, once", file=sys.stderr)
