@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -73,8 +74,8 @@ class Model(nn.Module, ABC):
 
     def state_like(self) -> Tensor:
         """An empty tensor with the dtype and device of the model's states."""
-        tensors = [*self.parameters(), *self.buffers()]
-        return (tensors[0] if tensors else torch.zeros(0)).new_empty(0)
+        tensors = chain(self.parameters(), self.buffers())
+        return next(tensors, torch.zeros(0)).new_empty(0)
 
     def start(self, noise: Noise, how: Start = "prior", y: Tensor | None = None) -> Tensor:
         """States at the horizon, ``(B, k, *event)``, one for each id of ``noise``.

@@ -22,6 +22,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
@@ -130,10 +131,14 @@ class _Stream:
 
     def __init__(self, seed: int, path: tuple[str, ...], ids: Tensor) -> None:
         self.seed, self.path, self.ids = seed, path, ids
-        self.keys = _sample_keys(seed, path, ids)
         self.drawn = torch.zeros_like(ids)  # draws that each sample has had
         self.owner: SeededNoise | None = None  # drew last: its latest draws are not in `drawn` yet
         self.children: dict[str, _Stream] = {}
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """Two 64-bit keys per sample, ``(2, N)``: not for streams that only have streams."""
+        return _sample_keys(self.seed, self.path, self.ids)
 
 
 class SeededNoise(Noise):
@@ -153,7 +158,7 @@ class SeededNoise(Noise):
 
     def _open(self, stream: _Stream, index: Tensor) -> Self:
         self._stream, self._index, self.ids = stream, index, stream.ids[index]
-        self._keys = {index.device: stream.keys[:, index]}
+        self._keys: dict[torch.device, Tensor] = {}
         self._streams: dict[str, Self] = {}
         self._request: tuple[object, ...] = ()
         self._run = 0  # draws in a row with this request
@@ -226,7 +231,7 @@ class SeededNoise(Noise):
         In pieces of so many numbers: memory that stays in the cache and that malloc keeps.
         """
         if like.device not in self._keys:
-            self._keys[like.device] = self._keys[self.ids.device].to(like.device)
+            self._keys[like.device] = self._stream.keys[:, self._index].to(like.device)
         number = torch.arange(draws)[:, None] + self._stream.drawn[self._index]
         keys = self._keys[like.device][:, None] + number.to(like.device).mul_(_GOLDEN)
         a, b = _mix_(keys).flatten(1)
