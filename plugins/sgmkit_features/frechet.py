@@ -73,8 +73,8 @@ def frechet(one: Statistics, two: Statistics) -> tuple[float, float]:
     trace = float(one.cov.trace() + two.cov.trace())
     value = float(apart @ apart) + trace - 2 * float(roots.sum())
     # With C = A^T S_2 A, T is S_2 A C^{-3/2} A^T S_2, and the way back is A C^{-1/2} A^T.
-    there = _spread(one, apart, across, vectors * roots**-1.5)
-    back = _spread(two, -apart, factor, vectors * roots**-0.5)
+    there = _spread(one, apart, (across, vectors, roots**-1.5))
+    back = _spread(two, -apart, (factor, vectors, roots**-0.5))
     return value, there + back
 
 
@@ -97,14 +97,18 @@ def _factor(found: Statistics) -> Array:
 def _spectrum(matrix: Array, rank: int) -> tuple[Array, Array]:
     """The ``rank`` largest eigenvalues, less those that are rounding, and their vectors."""
     values, vectors = np.linalg.eigh(matrix)
-    values, vectors = values[-rank:], vectors[:, -rank:]
-    kept = values > EPS * values.max(initial=0.0)
-    return values[kept], vectors[:, kept]
+    rounding = int((values <= EPS * values.max(initial=0.0)).sum())  # in ascending order
+    first = max(len(values) - rank, rounding)
+    return values[first:], vectors[:, first:]
 
 
-def _spread(found: Statistics, apart: Array, first: Array, second: Array) -> float:
-    """Variance of phi over the rows, over n; the transport is ``P P^T``, P first times second."""
+def _spread(found: Statistics, apart: Array, transport: tuple[Array, Array, Array]) -> float:
+    """Variance of phi over the rows, over n; with ``T = P P^T``, P the product of ``transport``.
+
+    Its last factor is diagonal.
+    """
     rows = found.rows.numpy() - found.mean.numpy()
-    moved = rows @ first @ second
+    first, second, scale = transport
+    moved = rows @ first @ second * scale
     phi = (rows**2).sum(1) + 2 * (rows @ apart) - (moved**2).sum(1)
     return float(phi.var(ddof=1)) / found.count
