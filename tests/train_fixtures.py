@@ -191,6 +191,8 @@ class Job:
     def end(self) -> tuple[int, str]:
         """Exit code, negative for a signal, and standard error."""
         self.process.join(120)
+        self.process.kill()  # one that hangs must not outlive the test
+        self.process.join()
         code = self.process.exitcode
         self.process.close()
         return code, Path(f"{self.name}.err").read_text()
