@@ -15,9 +15,8 @@ from torch import Tensor
 Matrix = Sequence[Sequence[float]]
 """A small matrix as nested tuples of floats: a constant carries no dtype and no device."""
 
-Operator = float | tuple[tuple[float, ...], ...] | Tensor
-"""What acts on the phase axis: a float for k = 1, rows of floats else; a tensor ``(k, j)``, or
-``(B, k, j)`` where each sample has its own."""
+_EXACT = (torch.float32, torch.float64)
+"""Numbers that hold coefficients; halves would round them."""
 
 TERMS = 16
 """Taylor terms: with |A| tau <= 1/2 the remainder is below 1e-17."""
@@ -153,75 +152,74 @@ def triangular_inverse(factor: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
 
 
-def operators(matrices: Tensor) -> list[Operator]:
-    """One operator for each of ``matrices (n, k, j)``, in plain floats: float64 until they act.
+class Operator:
+    """A small matrix that acts on the phases of states: plain floats, float64 until they act.
 
-    Plain floats carry no dtype and no device, so a whole grid is read out once and a step then
-    never waits for a device.
-    """
-    if matrices.shape[-2:] == (1, 1):
-        return matrices.flatten().tolist()
-    return [tuple(map(tuple, matrix)) for matrix in matrices.tolist()]
-
-
-def act(operator: Operator, u: Tensor) -> Tensor:
-    """``operator`` on the phase axis of ``u (B, j, *event)``: ``(B, k, *event)``."""
-    return combine((operator, u))
-
-
-def combine(*terms: tuple[Operator, Tensor]) -> Tensor:
-    """``sum_i operator_i u_i`` on the phase axis, a pass for each coefficient but zero.
+    Floats carry no dtype and no device, so a whole grid is read out once and a step then never
+    waits for a device. As little as possible happens in a call: a network has just emptied the
+    caches, and each new kind of operation then costs as much as ten thousand numbers.
 
     Args:
-        terms: operators ``(k, j_i)``, all tensors or none, with states ``(B, j_i, *event)``.
+        rows: the matrix ``(k, j)``.
     """
-    if all(isinstance(m, Tensor) for m, _ in terms):
-        parts = [_act_by_sample(m, u) for m, u in terms if isinstance(m, Tensor)]
-        return parts[0] if len(parts) == 1 else sum(parts[1:], start=parts[0])
-    if all(isinstance(m, float) for m, _ in terms):
-        return _weighted([(m, u) for m, u in terms if isinstance(m, float)])
-    phases = [(_rows(m), u.unbind(1)) for m, u in terms]
-    rows = [
-        _weighted([pair for m, parts in phases for pair in zip(m[i], parts, strict=True)])
-        for i in range(len(phases[0][0]))
-    ]
-    return torch.stack(rows, dim=1)
+
+    __slots__ = ("_cached", "rows")
+
+    def __init__(self, rows: Sequence[Sequence[float]]) -> None:
+        self.rows = rows
+        self._cached: dict[tuple[torch.dtype, torch.device | str], Tensor] = {}
+
+    def __call__(self, *states: Tensor) -> Tensor:
+        """``(B, k, *event)`` from states ``(B, j_i, *event)``, their phases side by side."""
+        if len(self.rows) == 1 and len(self.rows[0]) == len(states):
+            return _weighted(self.rows[0], states)
+        first = states[0]
+        dtype = first.dtype if first.dtype in _EXACT else torch.float32
+        if first.is_cpu and dtype == first.dtype and not torch.is_autocast_enabled("cpu"):
+            joined = torch.cat(states, dim=1)
+            product = self._matrix(dtype, "cpu") @ joined.flatten(2)
+            return product.view(len(first), len(self.rows), *first.shape[2:])
+        return act(self._matrix(dtype, first.device), *states).to(first.dtype)
+
+    def _matrix(self, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        """``(k, j)``, made once."""
+        if (dtype, device) not in self._cached:
+            with torch.inference_mode(False):  # it may serve in training later
+                self._cached[dtype, device] = torch.tensor(self.rows, dtype=dtype, device=device)
+        return self._cached[dtype, device]
 
 
-def _rows(operator: Operator) -> tuple[tuple[float, ...], ...]:
-    if isinstance(operator, Tensor):
-        raise TypeError("operators of one sum are all tensors or none")
-    return operator if isinstance(operator, tuple) else ((operator,),)
+def operators(*matrices: Tensor) -> list[Operator]:
+    """One operator for each of n times.
 
-
-def scaled(operator: Operator, factor: float | Tensor, unit: float = 0.0) -> Operator:
-    """``factor`` times an operator, and ``unit`` times the identity added.
-
-    The factor is ``(B, 1, 1)`` where each sample has its own.
+    Args:
+        matrices: ``(n, k, j_i)`` each, for the states that will be given, in their order.
     """
-    if isinstance(operator, Tensor):
-        return operator * factor + unit * torch.eye(*operator.shape[-2:]).to(operator)
-    if isinstance(factor, Tensor):
-        raise TypeError("a factor for each sample needs an operator for each sample")
-    if not isinstance(operator, tuple):
-        return operator * factor + unit
-    rows = enumerate(operator)
-    return tuple(tuple(factor * x + unit * (i == j) for j, x in enumerate(r)) for i, r in rows)
+    return [Operator(matrix) for matrix in torch.cat(matrices, dim=-1).tolist()]
 
 
-def _weighted(pairs: Sequence[tuple[float, Tensor]]) -> Tensor:
-    """``sum_i c_i x_i``; a zero coefficient costs nothing."""
+def act(matrix: Tensor, *states: Tensor) -> Tensor:
+    """``matrix`` on the phases of states ``(B, j_i, *event)`` side by side: ``(B, k, *event)``.
+
+    A pass for each phase: no product of matrices, whose precision a user's settings may lower.
+
+    Args:
+        matrix: ``(k, j)`` with j the sum of all j_i, or ``(B, k, j)``.
+    """
+    shape = (-1, matrix.shape[-2], *([1] * (states[0].ndim - 2)))
+    columns = [column.reshape(shape) for column in matrix.unbind(-1)]
+    phases = [phase for state in states for phase in state.split(1, dim=1)]
+    out, *rest = zip(columns, phases, strict=True)
+    total = out[0] * out[1]
+    for column, phase in rest:
+        total = torch.addcmul(total, column, phase)
+    return total
+
+
+def _weighted(weights: Sequence[float], states: Sequence[Tensor]) -> Tensor:
+    """``sum_i c_i x_i``; a zero weight costs nothing."""
     out: Tensor | None = None
-    for c, x in pairs:
-        if c == 0:
-            continue
-        out = x * c if out is None else out.add_(x, alpha=c)
-    return torch.zeros_like(pairs[0][1]) if out is None else out
-
-
-def _act_by_sample(matrix: Tensor, u: Tensor) -> Tensor:
-    if matrix.shape[-2:] == (1, 1):
-        return u * matrix.reshape(matrix.shape[:-2] + (1,) * (u.ndim - matrix.ndim + 2))
-    with torch.autocast(u.device.type, enabled=False):  # meant for networks, not for this
-        moved = torch.matmul(matrix, u.reshape(*u.shape[:2], -1))
-    return moved.reshape(*moved.shape[:2], *u.shape[2:])
+    for c, x in zip(weights, states, strict=True):
+        if c:
+            out = x * c if out is None else out.add_(x, alpha=c)
+    return torch.zeros_like(states[0]) if out is None else out

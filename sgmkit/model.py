@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sgmkit.dataset import Batch
 from sgmkit.errors import BadValue, Incompatible
 from sgmkit.likelihood import Likelihood, flow_likelihood
-from sgmkit.linear import Operator, act, operators, semidefinite_factor
+from sgmkit.linear import Operator, semidefinite_factor
 from sgmkit.noise import Noise
 from sgmkit.reverse import Reverse
 from sgmkit.sde import LinearSDE
@@ -89,7 +89,7 @@ class Model(nn.Module, ABC):
         sde = self.reverse(noise, y).sde
         shape = (len(noise.ids), sde.phases, *self.state_event())
         z = noise.stream("start")(self.state_like().new_empty(shape))
-        return act(_prior_root(sde), z)
+        return _prior_root(sde)(z)
 
     def start_exactly(self, noise: Noise) -> Tensor:
         """States from the exact law of u_T."""
@@ -159,6 +159,5 @@ class Model(nn.Module, ABC):
 
 @tabled
 def _prior_root(sde: LinearSDE) -> Operator:
-    """A root of the prior's covariance, as an operator."""
-    factor = semidefinite_factor(sde.prior_cov().tolist())
-    return operators(torch.tensor(factor, dtype=torch.float64)[None])[0]
+    """A root of the prior's covariance."""
+    return Operator(semidefinite_factor(sde.prior_cov().tolist()))

@@ -5,12 +5,10 @@ else, so sample 17 meets the same noise in a batch of 1 or of 64, in any order, 
 processes; solvers with one seed are compared on paired noise. A ``torch.Generator`` cannot do that:
 its n-th number belongs to whoever asks n-th, and differs between devices.
 
-Construction: BLAKE2b of (seed, stream path) gives four constants; the splitmix64 finaliser (Steele,
-Lea and Flood 2014), applied to a sample's id and these, two 64-bit keys; applied to each key and a
-draw's number, two words a and b; and word w of the draw is the finaliser of ``a + w * golden`` with
-b added between its rounds. A word makes a Box-Muller pair, elements 2w and 2w + 1 of the flattened
-event, or one uniform. Requests that repeat are generated ahead in growing blocks, which changes the
-cost and no number.
+Construction: BLAKE2b of (seed, stream path) gives four constants; the finaliser of `counter`,
+applied to a sample's id and these, two 64-bit keys; applied to each key and a draw's number, the
+two keys of a row of numbers, the flattened event of the draw. Requests that repeat are generated
+ahead in growing blocks, which changes the cost and no number.
 
 Limits: words and uniforms are the same everywhere; normal numbers pass through the library's log,
 cos and sin, whose last bit may differ between devices and builds. They end at 6.66 standard
@@ -25,13 +23,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sgmkit.counter import GOLDEN, fill_normal, fill_uniform, mixed
 from sgmkit.errors import BadValue
 
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
-_ROUND_1, _ROUND_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
 _AHEAD = 256
 """Most draws generated ahead."""
 _GUESS, _TOLD = 1 << 17, 1 << 20
@@ -70,60 +68,14 @@ class Noise(ABC):
         """About so many draws of one kind come next: changes the cost and no number."""
 
 
-def _mix_(x: Tensor, key: Tensor | int = 0) -> Tensor:
-    """The splitmix64 finaliser in place, with ``key`` added between its two rounds."""
-    spare = torch.empty_like(x)
-
-    def xorshift(bits: int) -> None:  # a logical shift is an arithmetic one with the sign masked
-        torch.bitwise_right_shift(x, bits, out=spare)
-        x.bitwise_xor_(spare.bitwise_and_((1 << (64 - bits)) - 1))
-
-    xorshift(30)
-    x.mul_(_ROUND_1).add_(key)
-    xorshift(27)
-    x.mul_(_ROUND_2)
-    xorshift(31)
-    return x
-
-
-def _sample_keys(seed: int, path: tuple[str, ...], ids: Tensor) -> Tensor:
+def _sample_keys(seed: int, path: tuple[str, ...], ids: np.ndarray) -> np.ndarray:
     """Two independent 64-bit keys per sample, ``(2, N)``."""
     names = [name.encode() for name in path]
     text = b"".join(len(part).to_bytes(8, "little") + part for part in names)
     raw = hashlib.blake2b(seed.to_bytes(8, "little") + text, digest_size=32).digest()
     w = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, 32, 8)]
-    start, inner = torch.tensor(w).view(2, 2, 1)
-    return _mix_(_mix_(start + ids * _GOLDEN, inner), inner)
-
-
-def _words(a: Tensor, b: Tensor, count: int) -> Tensor:
-    """``(R, count)`` random 64-bit words for the R draws with keys ``a`` and ``b``, ``(R,)``."""
-    place = torch.arange(count, device=a.device).mul_(_GOLDEN)
-    return _mix_(a[:, None] + place, b[:, None])
-
-
-def _normal_(out: Tensor, a: Tensor, b: Tensor) -> None:
-    """Fill ``out (R, n)``, float32 or float64, with Box-Muller pairs.
-
-    31 bits of a word make the radius, the other half of it the angle in [-pi, pi].
-    """
-    rows, n = out.shape
-    words = _words(a, b, (n + 1) // 2)
-    radius = words.bitwise_and(0x7FFFFFFF).to(out.dtype).add_(0.5).mul_(2.0**-31)
-    radius.log_().mul_(-2.0).sqrt_()
-    angle = words.bitwise_right_shift_(32).to(out.dtype).mul_(math.pi * 2.0**-31)
-    x, y = angle.cos().mul_(radius), angle.sin_().mul_(radius)
-    if n % 2:
-        out.copy_(torch.view_as_real(torch.complex(x, y)).flatten(1)[:, :n])
-    else:
-        torch.complex(x, y, out=torch.view_as_complex(out.view(rows, -1, 2)))
-
-
-def _uniform_(out: Tensor, a: Tensor, b: Tensor) -> None:
-    """Fill ``out (R, n)``: as many top bits of a word as leave the centred number exact."""
-    bits = round(-math.log2(torch.finfo(out.dtype).eps))
-    words = _words(a, b, out.shape[1]).bitwise_right_shift_(64 - bits)
-    out.copy_(words.bitwise_and_((1 << bits) - 1)).add_(0.5).mul_(2.0**-bits)
+    start, inner = np.array(w).reshape(2, 2, 1)
+    return mixed(mixed(start + ids * GOLDEN, inner), inner)
 
 
 class _Stream:
@@ -131,14 +83,14 @@ class _Stream:
 
     def __init__(self, seed: int, path: tuple[str, ...], ids: Tensor) -> None:
         self.seed, self.path, self.ids = seed, path, ids
-        self.drawn = torch.zeros_like(ids)  # draws that each sample has had
+        self.drawn = np.zeros(len(ids), np.int64)  # draws that each sample has had
         self.owner: SeededNoise | None = None  # drew last: its latest draws are not in `drawn` yet
         self.children: dict[str, _Stream] = {}
 
     @cached_property
-    def keys(self) -> Tensor:
+    def keys(self) -> np.ndarray:
         """Two 64-bit keys per sample, ``(2, N)``: not for streams that only have streams."""
-        return _sample_keys(self.seed, self.path, self.ids)
+        return _sample_keys(self.seed, self.path, self.ids.numpy())
 
 
 class SeededNoise(Noise):
@@ -154,11 +106,10 @@ class SeededNoise(Noise):
             raise BadValue(f"seed must be an integer in [0, 2^63), not {seed!r}")
         with torch.inference_mode(False):
             ids = _checked_ids(sample_ids)
-            self._open(_Stream(seed, (), ids), torch.arange(len(ids)))
+            self._open(_Stream(seed, (), ids), np.arange(len(ids)), ids)
 
-    def _open(self, stream: _Stream, index: Tensor) -> Self:
-        self._stream, self._index, self.ids = stream, index, stream.ids[index]
-        self._keys: dict[torch.device, Tensor] = {}
+    def _open(self, stream: _Stream, index: np.ndarray, ids: Tensor) -> Self:
+        self._stream, self._index, self.ids = stream, index, ids
         self._streams: dict[str, Self] = {}
         self._request: tuple[object, ...] = ()
         self._run = 0  # draws in a row with this request
@@ -175,8 +126,9 @@ class SeededNoise(Noise):
 
     @torch.inference_mode(False)
     def select(self, index: Tensor) -> Self:
-        chosen = self._index[positions(index, len(self.ids))]
-        return object.__new__(type(self))._open(self._stream, chosen)
+        chosen = positions(index, len(self.ids))
+        part = self._index[chosen.numpy()]
+        return object.__new__(type(self))._open(self._stream, part, self.ids[chosen])
 
     @torch.inference_mode(False)
     def stream(self, name: str) -> Self:
@@ -184,7 +136,8 @@ class SeededNoise(Noise):
             own = self._stream
             if name not in own.children:
                 own.children[name] = _Stream(own.seed, (*own.path, name), own.ids)
-            self._streams[name] = object.__new__(type(self))._open(own.children[name], self._index)
+            view = object.__new__(type(self))
+            self._streams[name] = view._open(own.children[name], self._index, self.ids)
         return self._streams[name]
 
     def expect(self, draws: int) -> None:
@@ -230,19 +183,28 @@ class SeededNoise(Noise):
 
         In pieces of so many numbers: memory that stays in the cache and that malloc keeps.
         """
-        if like.device not in self._keys:
-            self._keys[like.device] = self._stream.keys[:, self._index].to(like.device)
-        number = torch.arange(draws)[:, None] + self._stream.drawn[self._index]
-        keys = self._keys[like.device][:, None] + number.to(like.device).mul_(_GOLDEN)
-        a, b = _mix_(keys).flatten(1)
-        fill, dtype = (_normal_, torch.float32) if law == "normal" else (_uniform_, like.dtype)
-        dtype = torch.float64 if like.dtype == torch.float64 else dtype
+        keys = self._stream.keys[:, None, self._index]
+        number = np.arange(draws)[:, None] + self._stream.drawn[self._index]
+        a, b = mixed(keys + number * GOLDEN).reshape(2, -1)
         n = math.prod(like.shape[1:])
-        out = torch.empty(len(a), n, dtype=dtype, device=like.device)
+        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+        block = torch.empty(len(a), n, dtype=dtype, device=like.device)
+        if like.device.type == "cpu":
+            out = block.numpy()
+        else:
+            out, (a, b) = block, torch.from_numpy(np.stack([a, b])).to(like.device)
         rows = max(1, piece // max(1, n))
-        for i in range(0, len(a), rows):
-            fill(out[i : i + rows], a[i : i + rows], b[i : i + rows])
-        return out
+        for part in (slice(i, i + rows) for i in range(0, len(a), rows)):
+            if law == "normal":
+                fill_normal(out[part], a[part], b[part])
+            else:
+                fill_uniform(out[part], a[part], b[part], _bits(like.dtype))
+        return block
+
+
+def _bits(dtype: torch.dtype) -> int:
+    """As many bits of a uniform number as leave it exact once centred."""
+    return round(-math.log2(torch.finfo(dtype).eps))
 
 
 def check_like(like: Tensor, count: int) -> None:

@@ -1,13 +1,13 @@
 """The seam between models and solvers: a linear SDE, a noise predictor, noise, and a count."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from sgmkit.linear import Operator, act, combine, operators, scaled
+from sgmkit.linear import act, operators
 from sgmkit.noise import Noise
 from sgmkit.score import denoise_operators, score_operator
 from sgmkit.sde import LinearSDE
@@ -20,41 +20,42 @@ Narrow = Callable[[Tensor], Predict]
 """``index -> `` the predictor of that sub-batch (its labels, for one)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Local:
-    """Coefficients at one time (or at one time for each sample), ready to act on states."""
-
-    drift: Operator
-    flow: Operator
-    backward: Operator
-    pulled: Operator
-    score: Operator
-    clean_u: Operator
-    clean_eps: Operator
-    root: Operator
+Act = Callable[..., Tensor]
+"""A small matrix that acts on the phases of states side by side."""
 
 
-def _coefficients(sde: LinearSDE, t: Tensor) -> tuple[Tensor, ...]:
-    """The matrices behind `_Local` at times ``t (n,)``, ``(n, ., .)`` each."""
+class _Local(NamedTuple):
+    """What acts on states at one time, or at one time for each sample."""
+
+    velocity: Act
+    drift: Act
+    denoise: Act
+    score: Act
+    root: Act
+
+
+def _coefficients(sde: LinearSDE, t: Tensor) -> list[tuple[Tensor, ...]]:
+    """The matrices behind `_Local` at times ``t (n,)``: on u and eps, on eps, on noise."""
     r = sde.driven
     kernel, drift = sde.kernel(t), sde.drift(t)
     score = score_operator(kernel, r)
     pulled = sde.diffusion(t)[..., -r:] @ score
     clean = denoise_operators(kernel, r, sde.data_var())
-    return drift, -pulled / 2, -drift, pulled, score, *clean, sde.noise_factor(t)
+    return [(drift, -pulled / 2), (-drift, pulled), clean, (score,), (sde.noise_factor(t),)]
 
 
 @tabled
 def _locals(sde: LinearSDE, times: Tensor) -> dict[float, _Local]:
     """`_Local` at each of ``times (n,)``."""
-    columns = [operators(matrix) for matrix in _coefficients(sde, times)]
+    columns = [operators(*matrices) for matrices in _coefficients(sde, times)]
     rows = zip(times.tolist(), *columns, strict=True)
     return {key: _Local(*row) for key, *row in rows}
 
 
-def _factor(value: Tensor, u: Tensor) -> float | Tensor:
-    """What multiplies an operator on u: a plain number, or one for each sample, ``(B, 1, 1)``."""
-    return value[:, None, None].to(u) if value.ndim else float(value)
+def _own(sde: LinearSDE, t: Tensor, u: Tensor) -> _Local:
+    """`_Local` with a time ``t (B,)`` for each sample of u."""
+    joined = [torch.cat(matrices, -1).to(u) for matrices in _coefficients(sde, t)]
+    return _Local(*(partial(act, matrix) for matrix in joined))
 
 
 class Reverse:
@@ -112,47 +113,40 @@ class Reverse:
     def eps(self, u: Tensor, t: Tensor) -> Tensor:
         """Predicted noise on the driven phases, ``(B, r, *event)``. One network call."""
         self._count(len(u))
-        return self._predict(u, t).to(u.dtype)  # under autocast a network speaks bfloat16
+        eps = self._predict(u, t)
+        return eps if eps.dtype == u.dtype else eps.to(u.dtype)  # autocast: bfloat16
 
     def score(self, u: Tensor, t: Tensor) -> Tensor:
         """Score on the driven phases, ``(B, r, *event)``. One network call."""
-        return act(self._at(t, u).score, self.eps(u, t))
+        return self._at(t, u).score(self.eps(u, t))
 
     def denoise(self, u: Tensor, t: Tensor) -> Tensor:
         """Posterior mean of the data ``E[x | u_t]``, ``(B, *event)``. One network call."""
-        local = self._at(t, u)
-        return combine((local.clean_u, u), (local.clean_eps, self.eps(u, t)))[:, 0]
+        return self._at(t, u).denoise(u, self.eps(u, t))[:, 0]
 
     def velocity(self, u: Tensor, t: Tensor) -> Tensor:
         """du/dt of the probability flow, ``F u - 1/2 D s``, ``(B, k, *event)``. One network call.
 
         A step from t to s < t adds ``(s - t) * velocity``.
         """
-        local = self._at(t, u)
-        return combine((local.drift, u), (local.flow, self.eps(u, t)))
+        return self._at(t, u).velocity(u, self.eps(u, t))
 
     def drift(self, u: Tensor, t: Tensor) -> Tensor:
         """Drift of the reverse SDE per unit of DEcreasing time, ``-F u + D s``. One network call.
 
         A step from t to s < t adds ``(t - s) * drift`` and `brownian`.
         """
-        local = self._at(t, u)
-        return combine((local.backward, u), (local.pulled, self.eps(u, t)))
+        return self._at(t, u).drift(u, self.eps(u, t))
 
     def brownian(self, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """``D(t)^{1/2} sqrt(t - s) z``, ``(B, k, *event)``: z is drawn for driven phases only."""
-        gap = _factor((t - s).sqrt(), u)
-        return act(scaled(self._at(t, u).root, gap), self.noise(u[:, -self.sde.driven :]))
+        gap = (t - s).sqrt().to(u)
+        return self._at(t, u).root(self.draw(u)) * gap.reshape(-1, *([1] * (u.ndim - 1)))
 
-    def leap(self, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """``u + (t - s) drift + brownian``, all in one pass. One network call."""
-        local, gap = self._at(t, u), t - s
-        h, root_h = _factor(gap, u), _factor(gap.sqrt(), u)
-        return combine(
-            (scaled(local.backward, h, 1.0), u),
-            (scaled(local.pulled, h), self.eps(u, t)),
-            (scaled(local.root, root_h), self.noise(u[:, -self.sde.driven :])),
-        )
+    def draw(self, u: Tensor) -> Tensor:
+        """Standard normal numbers for the driven phases, ``(B, r, *event)``."""
+        r = self.sde.driven
+        return self.noise(u if r == u.shape[1] else u[:, -r:])
 
     def prepare(self, times: Tensor) -> None:
         """Compute the coefficients of all of ``times (n,)`` at once; a miss computes one later."""
@@ -187,8 +181,7 @@ class Reverse:
 
     def _at(self, t: Tensor, u: Tensor) -> _Local:
         if t.ndim:
-            cast = (m.to(device=u.device, dtype=u.dtype) for m in _coefficients(self.sde, t))
-            return _Local(*cast)
+            return _own(self.sde, t, u)
         local = self._ready.get(key := float(t))
         if local is None:
             self.prepare(t[None])

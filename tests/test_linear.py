@@ -10,12 +10,11 @@ from processes import f64
 from scipy.linalg import expm
 
 from sgmkit.linear import (
+    Operator,
     act,
     as_matrix,
-    combine,
     operators,
     ou_transition,
-    scaled,
     scaled_cholesky,
     semidefinite_factor,
     stacked_factor,
@@ -278,78 +277,91 @@ def test_triangular_inverse():
     assert torch.allclose(triangular_inverse(factor), want, rtol=1e-14)
 
 
-@pytest.mark.parametrize("event", [(1,), (2,), (3, 4, 4)])
-@pytest.mark.parametrize(("k", "j"), [(1, 1), (2, 2), (3, 3), (3, 1), (1, 2), (2, 3)])
-def test_act_is_a_product_on_the_phase_axis(k, j, event):
-    generator = np.random.default_rng(3)
-    u = f64(generator.normal(size=(5, j, *event)))
-    one, each = f64(generator.normal(size=(k, j))), f64(generator.normal(size=(5, k, j)))
-    assert torch.allclose(act(one, u), torch.einsum("kj,bj...->bk...", one, u))
-    assert torch.allclose(act(each, u), torch.einsum("bkj,bj...->bk...", each, u))
-    if k == j == 1:
-        assert torch.allclose(act(float(one), u), act(one, u))
-
-
-def test_operators_are_one_for_each_time():
-    matrices = f64(np.arange(12.0).reshape(3, 2, 2) / 7)
-    got = operators(matrices)
-    assert len(got) == 3
-    assert torch.equal(f64(got), matrices)
-    assert operators(f64([[[0.1]], [[0.2]]])) == [0.1, 0.2]
-    assert operators(f64([[[0.1, 0.2]]])) == [((0.1, 0.2),)]
-
-
-@pytest.mark.parametrize("factor", [0.0, -2.5])
-def test_scaled(factor):
-    rows = ((1.0, 2.0), (3.0, -4.0))
-    assert torch.equal(f64(scaled(rows, factor)), f64(rows) * factor)
-    assert torch.equal(scaled(f64(rows), factor), f64(rows) * factor)
-    assert scaled(3.0, factor) == 3.0 * factor
-
-
-@pytest.mark.parametrize("kind", ["floats", "shared", "own"])
-@pytest.mark.parametrize("event", [(1,), (3, 4, 4)])
-@pytest.mark.parametrize(("k", "j"), [(1, 1), (2, 2), (3, 1), (1, 3), (2, 3)])
-def test_combine_is_a_sum_of_products(k, j, event, kind):
-    generator = np.random.default_rng(4)
-    states = [f64(generator.normal(size=(5, n, *event))) for n in (k, j, 1)]
-    lead = (5,) if kind == "own" else ()
-    matrices = [f64(generator.normal(size=(*lead, k, n))) for n in (k, j, 1)]
-    matrices[0][..., 0, :] = 0  # whole rows and lone entries that cost nothing
+def joined(generator, k, lead, event=(1,)):
+    """Three matrices, three states, and the sum of their products."""
+    states = [f64(generator.normal(size=(5, n, *event))) for n in (k, 2, 1)]
+    matrices = [f64(generator.normal(size=(*lead, k, n))) for n in (k, 2, 1)]
+    matrices[0][..., 0, :] = 0  # a whole row and a lone entry that say nothing
     matrices[1][..., -1, 0] = 0
+    terms = "bkj,bj...->bk..." if lead else "kj,bj...->bk..."
+    products = [torch.einsum(terms, m, u) for m, u in zip(matrices, states, strict=True)]
+    return matrices, states, sum(products)
+
+
+@pytest.mark.parametrize("lead", [(), (5,)])
+@pytest.mark.parametrize("event", [(), (1,), (2,), (3, 4, 4)])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_act_is_a_sum_of_products_on_the_phase_axis(k, event, lead):
+    matrices, states, want = joined(np.random.default_rng(3), k, lead, event)
     before = [u.clone() for u in states]
-    terms = [
-        operators(m[None])[0] if kind == "floats" else m for m in matrices
-    ]  # floats for k = 1 or rows of floats, as a fixed grid has them
-    for count in (1, 2, 3):
-        got = combine(*zip(terms[:count], states[:count], strict=True))
-        want = sum(
-            torch.einsum("...kj,bj...->bk...", m, u)
-            if not lead
-            else torch.einsum("bkj,bj...->bk...", m, u)
-            for m, u in zip(matrices[:count], states[:count], strict=True)
-        )
-        assert got.shape == (5, k, *event)
-        assert torch.allclose(got, want, rtol=1e-12, atol=1e-14)
+    got = act(torch.cat(matrices, -1), *states)
+    assert got.shape == (5, k, *event)
+    assert torch.allclose(got, want, rtol=1e-13, atol=1e-14)
     assert all(torch.equal(u, was) for u, was in zip(states, before, strict=True))
 
 
-def test_combine_takes_the_dtype_of_the_state():
-    u = torch.ones(2, 2, 3, dtype=torch.float32)
-    assert combine((((0.1, 0.2), (0.0, 0.3)), u)).dtype == torch.float32
-    assert combine((0.1, u), (0.2, u)).dtype == torch.float32
+@pytest.mark.parametrize("event", [(1,), (3, 4, 4)])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_operators_do_what_their_matrices_do(k, event):
+    matrices, states, want = joined(np.random.default_rng(4), k, (), event)
+    before = [u.clone() for u in states]
+    twice, once = operators(*(torch.stack([2 * m, m]) for m in matrices))
+    assert once.rows == torch.cat(matrices, -1).tolist()
+    assert torch.allclose(once(*states), want, rtol=1e-13, atol=1e-14)
+    assert torch.allclose(twice(*states), 2 * want, rtol=1e-13, atol=1e-14)
+    assert all(torch.equal(u, was) for u, was in zip(states, before, strict=True))
 
 
-def test_combine_does_not_drop_a_term():
-    u = torch.ones(2, 1, 3)
-    for terms in ([(torch.ones(1, 1), u), (2.0, u)], [(2.0, u), (torch.ones(1, 1), u)]):
-        with pytest.raises(TypeError, match="operators of one sum are all tensors or none"):
-            combine(*terms)
+def test_one_phase_is_a_weighted_sum():
+    u, v = f64([[[1.0]], [[2.0]]]), f64([[[10.0]], [[30.0]]])
+    assert Operator(((2.0, 0.5),))(u, v).flatten().tolist() == [7.0, 19.0]
+    assert Operator(((2.0, 0.0),))(u, v / 0).flatten().tolist() == [2.0, 4.0]
+    assert Operator(((0.0, 0.0),))(u, v).flatten().tolist() == [0.0, 0.0]
 
 
-def test_combine_lets_gradients_through():
-    u = f64([[[1.0], [2.0]]]).requires_grad_()
-    rows = ((1.0, 2.0), (0.0, 3.0))
-    combine((rows, u), (((5.0,), (7.0,)), u[:, :1])).sum().backward()
-    assert u.grad is not None
-    assert u.grad.flatten().tolist() == [13.0, 5.0]
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_states_keep_their_dtype_and_coefficients_their_digits(dtype, k):
+    """1 + 2^-9 is one in bfloat16: as a rounded coefficient it would leave no difference."""
+    generator = np.random.default_rng(5)
+    u = f64(generator.normal(size=(4, k, 3))).to(dtype)
+    near, minus = (1 + 2.0**-9) * f64(np.eye(k)), -f64(np.eye(k))
+    got = Operator(torch.cat([near, minus], 1).tolist())(u, u)
+    assert got.dtype == dtype
+    scale = u.abs().double().max() * torch.finfo(dtype).eps if k == 1 else 1e-6  # k = 1 adds twice
+    assert torch.allclose(got.double(), u.double() * 2.0**-9, rtol=1e-2, atol=float(scale))
+
+
+def test_autocast_does_not_lower_the_precision():
+    u = f64(np.random.default_rng(6).normal(size=(4, 2, 5))).float()
+    step, each = Operator(((0.1, 0.7), (0.3, 0.9))), f64(np.eye(2) / 3).float().expand(4, 2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = step(u), act(each, u)
+    assert low[0].dtype == torch.float32
+    assert torch.allclose(low[0], step(u), rtol=1e-6, atol=1e-7)
+    assert torch.equal(low[1], act(each, u))
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_step_is_the_same_for_a_sample_alone(k):
+    matrices, states, _ = joined(np.random.default_rng(7), k, (), (2,))
+    for dtype in (torch.float32, torch.float64):
+        step, parts = operators(*(m[None] for m in matrices))[0], [u.to(dtype) for u in states]
+        whole = step(*parts)
+        for i in range(5):
+            assert torch.equal(step(*(u[i : i + 1] for u in parts))[0], whole[i])
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_operators_let_gradients_through(k):
+    matrices, states, _ = joined(np.random.default_rng(8), k, ())
+    first = operators(*(m[None] for m in matrices))[0]
+    with torch.inference_mode():
+        first(*states)  # what it keeps must not be bound to inference
+    for step in (first, lambda *u: act(torch.cat(matrices, -1), *u)):
+        leaves = [u.clone().requires_grad_() for u in states]
+        step(*leaves).sum().backward()
+        for leaf, matrix in zip(leaves, matrices, strict=True):
+            assert leaf.grad is not None
+            want = matrix.sum(0)[None, :, None].expand_as(leaf)
+            assert torch.allclose(leaf.grad, want, rtol=1e-13)

@@ -5,13 +5,15 @@ from itertools import pairwise
 
 import pytest
 import torch
+from golden_solvers_data import MIXTURE, SDES
 from mutants import finds
 
-from sgmkit import ClockedSDE, Solver, StepSolver
+from sgmkit import ClockedSDE, SeededNoise, Solver, StepSolver, time_grid
 from sgmkit.linear import act, as_matrix, ou_transition, scaled_cholesky
 from sgmkit.ode import integrate
 from sgmkit.testing import checks
 from sgmkit.testing.result import perform
+from sgmkit_exact.exact import Exact
 from sgmkit_solvers.ddim import DDIM
 from sgmkit_solvers.euler import Euler
 from sgmkit_solvers.heun import Heun
@@ -131,7 +133,16 @@ class CheapHeun(Heun):
     cost = 1
 
 
-class HiddenCall(Euler):
+class Maruyama(StepSolver):
+    """The unmutated Euler, step by step."""
+
+    stochastic = True
+
+    def step(self, rev, u, t, s):
+        return u + (t - s) * rev.drift(u, t) + rev.brownian(u, t, s)
+
+
+class HiddenCall(Maruyama):
     """A further look at the network, past the counter."""
 
     def step(self, rev, u, t, s):
@@ -151,12 +162,12 @@ class WritesToGrid(DDIM):
         return super().solve(rev, u, grid)
 
 
-class GlobalNoise(Euler):
+class GlobalNoise(Maruyama):
     def step(self, rev, u, t, s):
         return super().step(rev, u, t, s) + 0 * torch.randn(u.shape)  # noqa: TID251
 
 
-class OwnNoise(Euler):
+class OwnNoise(Maruyama):
     """A generator of its own: one stream for the batch, whoever is in it."""
 
     def step(self, rev, u, t, s):
@@ -167,7 +178,7 @@ class OwnNoise(Euler):
         return u + (t - s) * rev.drift(u, t) + act((t - s).sqrt() * root.to(u), z)
 
 
-class Normalising(Euler):
+class Normalising(Maruyama):
     """Every step is scaled by the spread of the batch."""
 
     def step(self, rev, u, t, s):
@@ -196,14 +207,14 @@ class OverstatedLaw(Euler):
     order = 2
 
 
-class NoiseScale(Euler):
+class NoiseScale(Maruyama):
     """Standard deviation 5 % too large."""
 
     def step(self, rev, u, t, s):
         return u + (t - s) * rev.drift(u, t) + 1.05 * rev.brownian(u, t, s)
 
 
-class NoNoiseAtAll(Euler):
+class NoNoiseAtAll(Maruyama):
     def step(self, rev, u, t, s):
         return u + (t - s) * rev.drift(u, t)
 
@@ -408,3 +419,12 @@ def test_solver_mutants(mutant, name, told):
 def test_what_the_mutants_were_made_of_is_right(solver, name):
     (check,) = [check for check in checks("solver", solver) if check.__name__ == name]
     assert perform(check, solver, "").level == "ok"
+
+
+def test_the_steps_that_are_mutated_are_eulers():
+    model, one = Exact(SDES["cld"], MIXTURE), range(9)
+    grid = time_grid("logsnr", model.sde, 12, 1e-3)
+    euler, steps = (
+        model.sample(9, solver, grid, SeededNoise(0, one)).u for solver in (Euler(), Maruyama())
+    )
+    assert torch.allclose(euler, steps, rtol=1e-9, atol=1e-9)

@@ -8,7 +8,8 @@ import torch
 from noise_draws import P_VALUE, SIGMAS, draws, one_million, uncorrelated, zeros
 from scipy import stats
 
-from sgmkit.noise import _GOLDEN, SeededNoise, _words
+from sgmkit.counter import GOLDEN, fill_normal, fill_uniform, words
+from sgmkit.noise import SeededNoise
 
 # --- Law ------------------------------------------------------------------------------------
 
@@ -123,11 +124,39 @@ def test_large_bits_of_ids_and_seeds_count():
 
 
 def test_the_second_key_separates_draws_whose_first_keys_meet():
-    first = torch.tensor([12345, 12345, 12345 + _GOLDEN])  # the same words, and one place further
+    first = torch.tensor([12345, 12345, 12345 + GOLDEN])  # the same words, and one place further
     second = torch.tensor([0x243F6A8885A308D3, 0x13198A2E03707344, 0x2E2B0F5D5F2C7D1B])
-    words = _words(first, second, 1000)
-    assert len(words.unique()) == 3000
-    x = words.double()
+    made = words(first, second, 1000)
+    assert len(made.unique()) == 3000
+    x = made.double()
     for row in range(3):
         uncorrelated(x[row, 1:], x[row - 1, :-1])
         uncorrelated(x[row], x[row - 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1000), (400, 4), (400, 3), (4, 7)])
+def test_numpy_and_torch_make_the_same_numbers(shape, dtype):
+    """A CPU runs the first, every other device the second."""
+    rows, n = shape
+    generator = np.random.default_rng(1)
+    a, b = (generator.integers(-(2**63), 2**63, rows) for _ in range(2))
+    keys = torch.from_numpy(a), torch.from_numpy(b)
+    assert np.array_equal(words(a, b, n), words(*keys, n))
+    for fill, extra, exact in ((fill_normal, (), False), (fill_uniform, (23,), True)):
+        mine, other = torch.full(shape, torch.nan, dtype=dtype), torch.empty(shape, dtype=dtype)
+        fill(mine.numpy(), a, b, *extra)
+        fill(other, *keys, *extra)
+        tolerance = 0 if exact else 8 * torch.finfo(dtype).eps
+        assert torch.allclose(mine, other, rtol=tolerance, atol=tolerance)
+
+
+def test_words_are_splitmix64():
+    """In Python's own integers, which do not wrap."""
+    mask, a, b = (1 << 64) - 1, 0x0123456789ABCDEF, 0x7EDCBA9876543210
+    made = words(np.array([a]), np.array([b]), 3)[0]
+    for place, word in enumerate(made.tolist()):
+        x = (a + place * 0x9E3779B97F4A7C15) & mask
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 + b) & mask
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+        assert word & mask == x ^ (x >> 31)

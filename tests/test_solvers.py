@@ -198,13 +198,15 @@ def test_churn_noise_is_scaled():
     """s_noise multiplies the standard deviation of what the forward step adds, not the step."""
     sde = SDES["cld"]
     t, high = times(sde, 0.3, 0.35)
-    ((_, one),) = Heun().jumps(sde, t[None], high[None])
-    ((mean, two),) = Heun(s_noise=2.0).jumps(sde, t[None], high[None])
+    (one,) = Heun().jumps(sde, t[None], high[None])
+    (two,) = Heun(s_noise=2.0).jumps(sde, t[None], high[None])
     phi, cov = sde.transition(t, high)
-    root = torch.tensor(one, dtype=torch.float64)
+    (_, root), (mean, double) = (
+        torch.tensor(jump.rows, dtype=torch.float64).split(2, dim=1) for jump in (one, two)
+    )
     assert close(root @ root.T, cov, 1e-14)
-    assert close(torch.tensor(two, dtype=torch.float64), 2 * root, 1e-14)
-    assert close(torch.tensor(mean, dtype=torch.float64), phi, 1e-14)
+    assert close(double, 2 * root, 1e-14)
+    assert close(mean, phi, 1e-14)
 
 
 # The exponential step --------------------------------------------------------------------------

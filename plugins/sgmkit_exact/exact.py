@@ -11,7 +11,7 @@ from typing_extensions import Doc
 from sgmkit import Dataset, Likelihood, LinearSDE, Model, Noise, Reverse
 from sgmkit.errors import Incompatible
 from sgmkit.likelihood import normal_log_density
-from sgmkit.linear import act, operators
+from sgmkit.linear import Operator, act
 from sgmkit.score import perturb
 from sgmkit.sde import Kernel
 from sgmkit_exact.channel import DiagonalChannel, EqualChannel
@@ -142,8 +142,9 @@ class Exact(Model):
         return self.channel(self._on(gain, state).flatten(1), 1 / kernel.snr)
 
     def _on(self, matrix: Tensor, state: Tensor) -> Tensor:
-        operator = operators(matrix[None])[0] if matrix.ndim == 2 else matrix.to(state)
-        return act(operator, state)
+        if matrix.ndim == 2:
+            return Operator(matrix.tolist())(state)
+        return act(matrix.to(state), state)
 
     def _kernel(self, t: Tensor) -> Kernel:
         """The kernel at t; those of the last few single times are kept, for solvers ask twice."""

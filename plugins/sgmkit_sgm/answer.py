@@ -1,7 +1,8 @@
 """What the network is shown, and how its answer becomes noise: small matrices at each time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sgmkit import BadValue, Kernel, LinearSDE
 from sgmkit.errors import Incompatible
-from sgmkit.linear import Operator, operators
+from sgmkit.linear import act, operators
 from sgmkit.prediction import (
     Prediction,
     input_scale,
@@ -21,6 +22,7 @@ from sgmkit.score import normal_noise_operator, velocity_noise_operator
 
 Matching = Literal["hsm", "dsm"]
 Mixed = Literal["none", "normal", "velocity"]
+Act = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,13 @@ class Local:
     Args:
         scale: brings each phase to unit variance, k of them; tensors broadcast to ``(B, *event)``.
         label: the time as the network is told it, or ``(B,)``.
-        first: operator on u, ``(r, k)``.
-        second: operator on the answer, ``(r, r)``; None where the answer is the noise itself.
+        acts: makes noise of u and the answer; with learnable mixing, one of u and one of the
+            answer; none where the answer is the noise itself.
     """
 
     scale: Sequence[float | Tensor]
     label: float | Tensor
-    first: Operator | None
-    second: Operator | None
+    acts: tuple[Act, ...]
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Parameterisation:
         """At one time, the noise being that of the kernel: plain numbers, for any device."""
         time = torch.tensor([t], dtype=torch.float64)
         scale, label, *pair = self._matrices(time, self.sde.kernel(time), None)
-        first, second = (None if m is None else operators(m)[0] for m in pair)
-        return Local(scale[0].tolist(), float(label), first, second)
+        acts = (operators(*matrices)[0] for matrices in self._grouped(pair))
+        return Local(scale[0].tolist(), float(label), tuple(acts))
 
     def each(self, t: Tensor, kernel: Kernel, given: Kernel | None, like: Tensor) -> Local:
         """At a time for each sample, ``(B,)``, to act on tensors like ``like (B, ., *event)``.
@@ -92,20 +93,22 @@ class Parameterisation:
         scale, label, *pair = self._matrices(t, kernel, given)
         shape = (-1, *([1] * (like.ndim - 2)))
         scales = [column.reshape(shape) for column in scale.to(like).unbind(1)]
-        first, second = (None if m is None else m.to(like) for m in pair)
-        return Local(scales, label, first, second)
+        joined = (torch.cat(matrices, -1).to(like) for matrices in self._grouped(pair))
+        return Local(scales, label, tuple(partial(act, matrix) for matrix in joined))
 
-    def _matrices(
-        self, t: Tensor, kernel: Kernel, given: Kernel | None
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Scales ``(n, k)``, labels ``(n,)`` and the operators ``(n, r, .)`` of a `Local`."""
+    def _grouped(self, pair: list[Tensor]) -> list[list[Tensor]]:
+        """The matrices that act together: a mixed score weighs its two parts."""
+        return [[m] for m in pair] if self.mixed == "normal" or not pair else [pair]
+
+    def _matrices(self, t: Tensor, kernel: Kernel, given: Kernel | None) -> tuple[Tensor, ...]:
+        """Scales ``(n, k)``, labels ``(n,)`` and matrices ``(n, r, .)`` on u and the answer."""
         r, var = self.sde.driven, self.sde.data_var()
         edm = self.prediction == "edm"
         scale = input_scale(kernel, self.sigma_data**2 if edm else var)
         label = noise_label(kernel) if edm else t / self.sde.horizon
         plain = (self.prediction, self.mixed) == ("noise", "none")
         if plain and (self.matching == "hsm" or given is not None):
-            return scale, label, None, None
+            return scale, label
         first, second = noise_operators(kernel, r, self.prediction, self.sigma_data)
         if self.mixed == "normal":
             first = normal_noise_operator(kernel, r, var)

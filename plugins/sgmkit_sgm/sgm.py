@@ -17,7 +17,7 @@ from typing_extensions import Doc
 
 from sgmkit import BadValue, Batch, Kernel, LinearSDE, Loss, Model, Network, Noise, Reverse
 from sgmkit.errors import Incompatible
-from sgmkit.linear import act, combine, operators, semidefinite_factor
+from sgmkit.linear import Operator, act, semidefinite_factor
 from sgmkit.prediction import Prediction
 from sgmkit.score import (
     SIGMA_DATA,
@@ -188,8 +188,8 @@ class Sgm(Model):
         """u_0 given x, ``(B, k, *event)``, from the law that ``start_cov`` states."""
         start = x.new_zeros(len(x), self.sde.phases, *self.event)
         if self.sde.start_cov:
-            root = torch.tensor(semidefinite_factor(self.sde.start_cov), dtype=torch.float64)
-            start = act(operators(root[None])[0], noise.stream("start")(start))
+            root = Operator(semidefinite_factor(self.sde.start_cov))
+            start = root(noise.stream("start")(start))
         start[:, 0] += x
         return start
 
@@ -202,9 +202,7 @@ class Sgm(Model):
         c = label.to(z) if isinstance(label, Tensor) else z.new_full((len(z),), label)
         answer = self.network(z, c, y).to(u.dtype)  # under autocast it speaks bfloat16
         answer = answer.unflatten(1, (self.sde.driven, self.event[0]))
-        if local.first is None or local.second is None:
-            return answer
         if self.mixed == "normal":
-            fixed, own = act(local.first, u), act(local.second, answer)
-            return mix_noise(fixed, own, self.mixing_logit)
-        return combine((local.first, u), (local.second, answer))
+            fixed, own = local.acts
+            return mix_noise(fixed(u), own(answer), self.mixing_logit)
+        return local.acts[0](u, answer) if local.acts else answer

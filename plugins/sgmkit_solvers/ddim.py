@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.linear import Operator, combine, operators
+from sgmkit.linear import Operator, operators
 from sgmkit.score import denoise_operators
 from sgmkit.tables import tabled
 
@@ -21,16 +21,16 @@ class DDIM(Solver):
     """
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
-        for t, keep, push in zip(grid[:-1], *_table(rev.sde, grid), strict=True):
-            u = combine((keep, u), (push, rev.eps(u, t)))
+        for t, step in zip(grid[:-1], _table(rev.sde, grid), strict=True):
+            u = step(u, rev.eps(u, t))
         return u
 
 
 @tabled
-def _table(sde: LinearSDE, grid: Tensor) -> list[list[Operator]]:
-    """Operators of each step on u and eps."""
+def _table(sde: LinearSDE, grid: Tensor) -> list[Operator]:
+    """Each step, on u and eps."""
     t, s = grid[:-1], grid[1:]
     source, flow = sde.kernel(t), sde.point_flow(t, s)
     gain = sde.kernel(s).mean[..., None] - flow @ source.mean[..., None]
     from_u, from_eps = denoise_operators(source, sde.driven, sde.data_var())
-    return [operators(flow + gain @ from_u), operators(gain @ from_eps)]
+    return operators(flow + gain @ from_u, gain @ from_eps)

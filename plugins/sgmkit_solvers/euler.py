@@ -2,16 +2,31 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from sgmkit import Reverse, StepSolver
+from sgmkit import LinearSDE, Reverse, Solver
+from sgmkit.linear import Operator, operators
+from sgmkit.score import score_operator
+from sgmkit.tables import tabled
 
 
 @dataclass(frozen=True)
-class Euler(StepSolver):
+class Euler(Solver):
     """Euler-Maruyama on the reverse SDE: weak order one (Kloeden & Platen 1992, sec. 14.1)."""
 
     stochastic = True
 
-    def step(self, rev: Reverse, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        return rev.leap(u, t, s)
+    def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
+        for t, step in zip(grid[:-1], _table(rev.sde, grid), strict=True):
+            u = step(u, rev.eps(u, t), rev.draw(u))
+        return u
+
+
+@tabled
+def _table(sde: LinearSDE, grid: Tensor) -> list[Operator]:
+    """Each step, ``u + h (-F u + D s) + (h D)^{1/2} z``, on u, eps and z."""
+    t, h = grid[:-1], -grid.diff()[:, None, None]
+    unit, r = torch.eye(sde.phases, dtype=grid.dtype), sde.driven
+    push = h * sde.diffusion(t)[..., -r:] @ score_operator(sde.kernel(t), r)
+    return operators(unit - h * sde.drift(t), push, h.sqrt() * sde.noise_factor(t))

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.linear import Operator, combine, operators, scaled_cholesky
+from sgmkit.linear import Operator, operators, scaled_cholesky
 from sgmkit.solver import time_at_snr
 
 
@@ -45,8 +45,7 @@ class Heun(Solver):
         jumps = self.jumps(rev.sde, grid[:-1], start) if self.churn else None
         for n, (t, high, s) in enumerate(zip(grid[:-1], start, grid[1:], strict=True)):
             if jumps and high > t:
-                mean, root = jumps[n]
-                u = combine((mean, u), (root, rev.noise(u)))
+                u = jumps[n](u, rev.noise(u))
             h = float(s - high)
             slope = rev.velocity(u, high)
             slope.add_(rev.velocity(torch.add(u, slope, alpha=h), s))
@@ -64,8 +63,7 @@ class Heun(Solver):
         high = time_at_snr(sde, log_snr - 2 * math.log1p(gamma), float(grid[-1]), 2 * sde.horizon)
         return torch.where((self.s_min <= sigma) & (sigma <= self.s_max), high, t)
 
-    def jumps(self, sde: LinearSDE, t: Tensor, high: Tensor) -> list[tuple[Operator, Operator]]:
-        """Mean and noise operators of the forward transition from t to ``high``."""
+    def jumps(self, sde: LinearSDE, t: Tensor, high: Tensor) -> list[Operator]:
+        """The forward transition from t to ``high``, on u and noise."""
         mean, cov = sde.transition(t, high)
-        root = self.s_noise * scaled_cholesky(cov)
-        return list(zip(operators(mean), operators(root), strict=True))
+        return operators(mean, self.s_noise * scaled_cholesky(cov))

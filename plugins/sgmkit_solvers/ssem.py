@@ -12,7 +12,6 @@ from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
 from sgmkit.linear import (
     Operator,
     as_matrix,
-    combine,
     operators,
     ou_transition,
     scaled_cholesky,
@@ -58,33 +57,32 @@ class SSEM(Solver):
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
         assert isinstance(rev.sde, ClockedSDE)
-        half, root, steps = _table(self, rev.sde, grid, rev.noise.recorded)
-        u = combine((half, u), (root, rev.noise(u)))
+        half, steps = _table(self, rev.sde, grid, rev.noise.recorded)
+        u = half(u, rev.noise(u))
         for step in steps:
             parts = [u, rev.eps(u, step.now)]
             if step.kick:
-                moved = combine(*zip(step.kick, parts, strict=True))
+                moved = step.kick(*parts)
                 parts = [u, moved, rev.eps(moved, step.now)]
-            parts += [rev.noise(u) for _ in step.roots]
-            u = combine(*zip((*step.moves, *step.roots), parts, strict=True))
+            u = step.move(*parts, *(rev.noise(u) for _ in range(step.draws)))
         return u
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One kick and the linear steps after it: operators on u, eps (and what moved) and noise."""
+    """A kick and the linear steps after it, on u, (what moved,) eps and so many draws."""
 
     now: Tensor
-    kick: tuple[Operator, ...]
-    moves: tuple[Operator, ...]
-    roots: tuple[Operator, ...]
+    kick: Operator | None
+    move: Operator
+    draws: int
 
 
 @tabled
 def _table(
     solver: SSEM, sde: ClockedSDE, grid: Tensor, apart: bool
-) -> tuple[Operator, Operator, list[_Step]]:
-    """Operators of the first half step on u and noise, and all that follows it.
+) -> tuple[Operator, list[_Step]]:
+    """The first half step, on u and noise, and all that follows it.
 
     After a kick come its own second half step and the first one of the next: exact steps of one
     linear process, so that one draw serves both, unless they are to be drawn ``apart``.
@@ -104,19 +102,17 @@ def _table(
     push = clock * noise[:, -sde.driven :] @ score_operator(sde.kernel(at), sde.driven)
     following = torch.cat([first[1:], unit[None]])  # nothing follows the last step
     after = following @ second
-    kicks, moves = [], [after @ (unit + keep), after @ push]
+    kicks: Sequence[Operator | None] = [None] * len(t)
+    moves = [after @ (unit + keep), after @ push]
     if solver.kick == "midpoint":
-        kicks, moves = [unit + keep / 2, push / 2], [after, after @ keep, after @ push]
+        kicks = operators(unit + keep / 2, push / 2)
+        moves = [after, after @ keep, after @ push]
     own, other = following @ root_2, torch.cat([root[1:], 0 * root[:1]])
     roots = [own, other] if apart else [stacked_factor(own, other)]
-    columns = [_rows(part, len(t)) for part in (kicks, moves, roots)]
-    if apart:
-        columns[2][-1] = columns[2][-1][:1]
-    steps = [_Step(*row) for row in zip(at, *columns, strict=True)]
-    return operators(first[:1])[0], operators(root[:1])[0], steps
-
-
-def _rows(matrices: Sequence[Tensor], count: int) -> list[tuple[Operator, ...]]:
-    """The operators of each step, from matrices ``(count, ., .)``."""
-    columns = [operators(matrix) for matrix in matrices]
-    return [tuple(column[n] for column in columns) for n in range(count)]
+    draws = [len(roots)] * len(t)
+    steps = operators(*moves, *roots)
+    if apart:  # the last step has no neighbour, and nothing was recorded for one
+        draws[-1] = 1
+        steps[-1] = operators(*(m[-1:] for m in (*moves, own)))[0]
+    start = operators(first[:1], root[:1])[0]
+    return start, [_Step(*row) for row in zip(at, kicks, steps, draws, strict=True)]

@@ -1,0 +1,84 @@
+"""Random words and numbers as functions of two keys and a place: splitmix64 and Box-Muller.
+
+Word w of a row with keys a and b is the splitmix64 finaliser (Steele, Lea and Flood 2014) of
+``a + w * golden`` with b added between its rounds. A word makes a Box-Muller pair, elements 2w and
+2w + 1 of the row, or one uniform number.
+
+The same lines run on arrays of numpy, which has the cheaper elementwise functions on a CPU, and on
+tensors of any other device: `xp` is the library, numpy or torch, whose functions share their names.
+"""
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = Any
+"""A numpy array or a tensor: keys and words int64, numbers float32 or float64."""
+
+GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_ROUND_1, _ROUND_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
+
+
+def mixed(x: Array, key: Array | int = 0) -> Array:
+    """The finaliser in place, with ``key`` added between its two rounds."""
+    xp = _library(x)
+    spare = xp.empty_like(x)
+
+    def xorshift(bits: int) -> None:  # a logical shift is an arithmetic one with the sign masked
+        xp.bitwise_right_shift(x, bits, out=spare)
+        xp.bitwise_and(spare, (1 << (64 - bits)) - 1, out=spare)
+        xp.bitwise_xor(x, spare, out=x)
+
+    xorshift(30)
+    xp.multiply(x, _ROUND_1, out=x)
+    xp.add(x, key, out=x)
+    xorshift(27)
+    xp.multiply(x, _ROUND_2, out=x)
+    xorshift(31)
+    return x
+
+
+def words(a: Array, b: Array, count: int) -> Array:
+    """``(R, count)`` random 64-bit words for the R rows with keys ``a`` and ``b``, ``(R,)``."""
+    on_device = isinstance(a, Tensor)
+    place = torch.arange(count, device=a.device) if on_device else np.arange(count)
+    if count < len(a):  # the longer axis innermost: loops of two numbers cost tenfold
+        return mixed(a + (place * GOLDEN)[:, None], b).T
+    return mixed(a[:, None] + place * GOLDEN, b[:, None])
+
+
+def fill_normal(out: Array, a: Array, b: Array) -> None:
+    """Fill ``out (R, n)`` with standard normal numbers.
+
+    31 bits of a word make the radius, the other half of it the angle in [-pi, pi].
+    """
+    xp, half = _library(out), out.shape[1] // 2
+    word = words(a, b, out.shape[1] - half)
+    radius, angle, wave = (xp.empty_like(word, dtype=out.dtype) for _ in range(3))
+    angle[...] = word >> 32
+    radius[...] = xp.bitwise_and(word, 0x7FFFFFFF, out=word)
+    xp.add(radius, 0.5, out=radius)
+    xp.multiply(radius, 2.0**-31, out=radius)
+    xp.log(radius, out=radius)
+    xp.multiply(radius, -2.0, out=radius)
+    xp.sqrt(radius, out=radius)
+    xp.multiply(angle, math.pi * 2.0**-31, out=angle)
+    xp.multiply(xp.cos(angle, out=wave), radius, out=out[:, ::2])
+    xp.multiply(xp.sin(angle, out=wave)[:, :half], radius[:, :half], out=out[:, 1::2])
+
+
+def fill_uniform(out: Array, a: Array, b: Array, bits: int) -> None:
+    """Fill ``out (R, n)`` with the centres of ``2^bits`` equal parts of (0, 1)."""
+    xp = _library(out)
+    word = words(a, b, out.shape[1])
+    out[...] = (word >> (64 - bits)) & ((1 << bits) - 1)
+    xp.add(out, 0.5, out=out)
+    xp.multiply(out, 2.0**-bits, out=out)
+
+
+def _library(x: Array) -> ModuleType:
+    return torch if isinstance(x, Tensor) else np
