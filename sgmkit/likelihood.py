@@ -16,7 +16,7 @@ from sgmkit.linear import act
 from sgmkit.noise import Noise
 from sgmkit.ode import integrate
 from sgmkit.reverse import Reverse
-from sgmkit.score import score_operator
+from sgmkit.score import flow_operators
 from sgmkit.sde import LinearSDE
 
 EXACT_TRACE_LIMIT = 16
@@ -85,8 +85,9 @@ def flow_likelihood(
         part, z = rev.select(index), directions[index]
 
         def field_(y: Tensor, t: Tensor) -> Tensor:
-            drift, state = sde.drift(t).to(y), y[:, :width].unflatten(1, u.shape[1:])
-            flow, divergence = _flow_and_divergence(part, state, t, drift, z)
+            drift, gain = (matrix.to(y) for matrix in flow_operators(sde, t))
+            state = y[:, :width].unflatten(1, u.shape[1:])
+            flow, divergence = _flow_and_divergence(part, state, t, (drift, gain), z)
             if not probes:
                 divergence = divergence.sum(1, keepdim=True)
             trace = x[0].numel() * drift.diagonal(dim1=-2, dim2=-1).sum(-1)
@@ -126,18 +127,14 @@ def _with_auxiliary(sde: LinearSDE, x: Tensor, noise: Noise, t_min: float) -> tu
 
 
 def _flow_and_divergence(
-    rev: Reverse, u: Tensor, t: Tensor, drift: Tensor, directions: Tensor
+    rev: Reverse, u: Tensor, t: Tensor, flow: tuple[Tensor, Tensor], directions: Tensor
 ) -> tuple[Tensor, Tensor]:
     """``(du/dt, z^T (d f_net / d u_d) z)`` for probes ``z (b, K, r, *event)``: ``(b, K)``."""
-    sde = rev.sde
-    r = sde.driven
-    noise = sde.diffusion(t)[..., -r:]
-    gain = (-noise @ score_operator(sde.kernel(t), r) / 2).to(u)
+    r, (_, gain) = rev.sde.driven, flow
     with torch.inference_mode(False), torch.enable_grad():
         state = u.detach().clone().requires_grad_(True)
         eps = rev.eps(state, t)
         pulled = torch.einsum("bij,bki...->kbj...", gain[:, -r:], directions)
         (slopes,) = torch.autograd.grad(eps, state, pulled, is_grads_batched=True)
     divergence = (slopes[:, :, -r:] * directions.transpose(0, 1)).flatten(2).sum(2).T
-    flow = act(drift, u) + act(gain, eps.detach())
-    return flow, divergence
+    return act(torch.cat(flow, -1), u, eps.detach()), divergence

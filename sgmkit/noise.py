@@ -18,6 +18,7 @@ pair's radius is near zero); half precision is rounded float32. Not for cryptogr
 
 import hashlib
 import math
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -34,6 +35,9 @@ _AHEAD = 256
 """Most draws generated ahead."""
 _GUESS, _TOLD = 1 << 17, 1 << 20
 """Most numbers generated ahead on a CPU: on a guess, and for draws that were announced."""
+_BLOCK = 4 * _TOLD
+_FREE: list[np.ndarray] = []
+"""Blocks of so many bytes that nothing uses any more."""
 
 
 class Noise(ABC):
@@ -183,23 +187,46 @@ class SeededNoise(Noise):
 
         In pieces of so many numbers: memory that stays in the cache and that malloc keeps.
         """
-        keys = self._stream.keys[:, None, self._index]
-        number = np.arange(draws)[:, None] + self._stream.drawn[self._index]
-        a, b = mixed(keys + number * GOLDEN).reshape(2, -1)
-        n = math.prod(like.shape[1:])
-        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-        block = torch.empty(len(a), n, dtype=dtype, device=like.device)
-        if like.device.type == "cpu":
-            out = block.numpy()
-        else:
-            out, (a, b) = block, torch.from_numpy(np.stack([a, b])).to(like.device)
+        size, n = len(self._index), math.prod(like.shape[1:])
+        block = _memory(draws * size, n, like)
+        on_cpu = like.device.type == "cpu"
+        out = block.numpy() if on_cpu else block
+        keys, drawn = self._stream.keys[:, None, self._index], self._stream.drawn[self._index]
+        several = max(1, piece // max(1, size * (n + 4)))  # a row's keys cost as much as 4 numbers
         rows = max(1, piece // max(1, n))
-        for part in (slice(i, i + rows) for i in range(0, len(a), rows)):
-            if law == "normal":
-                fill_normal(out[part], a[part], b[part])
-            else:
-                fill_uniform(out[part], a[part], b[part], _bits(like.dtype))
+        for first in range(0, draws, several):
+            number = np.arange(first, min(first + several, draws))[:, None] + drawn
+            pair = mixed(keys + number * GOLDEN).reshape(2, -1)
+            a, b = pair if on_cpu else torch.from_numpy(pair).to(like.device)
+            filled = out[first * size :][: len(a)]
+            for part in (slice(i, i + rows) for i in range(0, len(a), rows)):
+                if law == "normal":
+                    fill_normal(filled[part], a[part], b[part])
+                else:
+                    fill_uniform(filled[part], a[part], b[part], _bits(like.dtype))
         return block
+
+
+def _memory(rows: int, n: int, like: Tensor) -> Tensor:
+    """``(rows, n)`` float64 if ``like`` is, else float32.
+
+    On a CPU it is lent, and comes back when the last tensor on it is gone: the first touch of a
+    fresh page costs about as much as making the numbers for it.
+    """
+    double = like.dtype == torch.float64
+    size = rows * n * (8 if double else 4)
+    if like.device.type != "cpu" or size > _BLOCK:
+        dtype = torch.float64 if double else torch.float32
+        return torch.empty(rows, n, dtype=dtype, device=like.device)
+    memory = _FREE.pop() if _FREE else np.empty(_BLOCK, np.uint8)
+    lent = memory[:size].view(np.float64 if double else np.float32).reshape(rows, n)
+    weakref.finalize(lent, _return, memory).atexit = False
+    return torch.from_numpy(lent)
+
+
+def _return(memory: np.ndarray) -> None:
+    if len(_FREE) < 4:
+        _FREE.append(memory)
 
 
 def _bits(dtype: torch.dtype) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgmkit.linear import act, operators
 from sgmkit.noise import Noise
-from sgmkit.score import denoise_operators, score_operator
+from sgmkit.score import denoise_operators, flow_operators, score_operator
 from sgmkit.sde import LinearSDE
 from sgmkit.tables import tabled
 
@@ -36,12 +36,11 @@ class _Local(NamedTuple):
 
 def _coefficients(sde: LinearSDE, t: Tensor) -> list[tuple[Tensor, ...]]:
     """The matrices behind `_Local` at times ``t (n,)``: on u and eps, on eps, on noise."""
-    r = sde.driven
-    kernel, drift = sde.kernel(t), sde.drift(t)
-    score = score_operator(kernel, r)
-    pulled = sde.diffusion(t)[..., -r:] @ score
+    r, kernel = sde.driven, sde.kernel(t)
+    drift, half = flow_operators(sde, t)
     clean = denoise_operators(kernel, r, sde.data_var())
-    return [(drift, -pulled / 2), (-drift, pulled), clean, (score,), (sde.noise_factor(t),)]
+    score = score_operator(kernel, r)
+    return [(drift, half), (-drift, -2 * half), clean, (score,), (sde.noise_factor(t),)]
 
 
 @tabled

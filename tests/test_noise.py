@@ -54,6 +54,28 @@ def test_blocks_change_no_number():
             assert torch.equal(alone(likes[0]), blocked[d])
 
 
+@pytest.mark.parametrize("law", ["normal", "uniform"])
+@pytest.mark.parametrize("event", [(2,), (3, 40, 40)])
+def test_blocks_of_many_pieces_change_no_number(law, event):
+    """A block is made some draws, or some rows of a draw, at a time."""
+    ids = range(100, 356)
+    noise, some = SeededNoise(3, ids), SeededNoise(3, [100, 355])
+    noise.expect(256)
+    draw, few = (n if law == "normal" else n.uniform for n in (noise, some))
+    for _ in range(300 if event == (2,) else 2):
+        whole, part = draw(zeros(256, *event)), few(zeros(2, *event))
+        assert torch.equal(whole[[0, 255]], part)
+
+
+def test_memory_is_reused_only_when_nothing_is_on_it():
+    like, ids = zeros(8, 1000), range(8)
+    kept = [SeededNoise(seed, ids)(like)[2:3] for seed in range(40)]  # one row holds its block
+    for seed, row in enumerate(kept):
+        assert torch.equal(row, SeededNoise(seed, ids)(like)[2:3])
+    places = {SeededNoise(seed, ids)(like).data_ptr() for seed in range(40)}
+    assert len(places) < 10  # each block is gone before the next comes
+
+
 @pytest.mark.parametrize("told", [1, 7, 40, 1000])
 def test_announced_draws_change_no_number(told, monkeypatch):
     """More or fewer than come; 40 of them take one block."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sgmkit import LinearSDE, Reverse, Solver
 from sgmkit.linear import Operator, operators
-from sgmkit.score import score_operator
+from sgmkit.score import flow_operators
 from sgmkit.tables import tabled
 
 
@@ -27,6 +27,6 @@ class Euler(Solver):
 def _table(sde: LinearSDE, grid: Tensor) -> list[Operator]:
     """Each step, ``u + h (-F u + D s) + (h D)^{1/2} z``, on u, eps and z."""
     t, h = grid[:-1], -grid.diff()[:, None, None]
-    unit, r = torch.eye(sde.phases, dtype=grid.dtype), sde.driven
-    push = h * sde.diffusion(t)[..., -r:] @ score_operator(sde.kernel(t), r)
-    return operators(unit - h * sde.drift(t), push, h.sqrt() * sde.noise_factor(t))
+    unit = torch.eye(sde.phases, dtype=grid.dtype)
+    drift, half = flow_operators(sde, t)
+    return operators(unit - h * drift, -2 * h * half, h.sqrt() * sde.noise_factor(t))

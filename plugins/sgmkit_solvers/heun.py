@@ -11,7 +11,9 @@ from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
 from sgmkit.linear import Operator, operators, scaled_cholesky
+from sgmkit.score import flow_operators
 from sgmkit.solver import time_at_snr
+from sgmkit.tables import tabled
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,16 @@ class Heun(Solver):
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
         start = self.raised(rev.sde, grid)
-        rev.prepare(torch.cat([start, grid[1:]]))
         jumps = self.jumps(rev.sde, grid[:-1], start) if self.churn else None
-        for n, (t, high, s) in enumerate(zip(grid[:-1], start, grid[1:], strict=True)):
+        steps = _table(rev.sde, start, grid[1:])
+        for n, (t, high, s, (first, both)) in enumerate(
+            zip(grid[:-1], start, grid[1:], steps, strict=True)
+        ):
             if jumps and high > t:
                 u = jumps[n](u, rev.noise(u))
-            h = float(s - high)
-            slope = rev.velocity(u, high)
-            slope.add_(rev.velocity(torch.add(u, slope, alpha=h), s))
-            u = torch.add(u, slope, alpha=h / 2)
+            eps = rev.eps(u, high)
+            ahead = first(u, eps)
+            u = both(u, eps, ahead, rev.eps(ahead, s))
         return u
 
     def raised(self, sde: LinearSDE, grid: Tensor) -> Tensor:
@@ -67,3 +70,13 @@ class Heun(Solver):
         """The forward transition from t to ``high``, on u and noise."""
         mean, cov = sde.transition(t, high)
         return operators(mean, self.s_noise * scaled_cholesky(cov))
+
+
+@tabled
+def _table(sde: LinearSDE, t: Tensor, s: Tensor) -> list[tuple[Operator, Operator]]:
+    """An Euler step on u and eps, and the trapezoid on these and their like ahead."""
+    h, unit = (s - t)[:, None, None], torch.eye(sde.phases, dtype=t.dtype)
+    (drift, push), (later, last) = flow_operators(sde, t), flow_operators(sde, s)
+    euler = operators(unit + h * drift, h * push)
+    both = operators(*(unit + h / 2 * drift, h / 2 * push), *(h / 2 * later, h / 2 * last))
+    return list(zip(euler, both, strict=True))
