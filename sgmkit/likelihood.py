@@ -85,7 +85,7 @@ def flow_likelihood(
         part, z = rev.select(index), directions[index]
 
         def field_(y: Tensor, t: Tensor) -> Tensor:
-            drift, gain = (matrix.to(y) for matrix in flow_operators(sde, t))
+            drift, gain = (matrix.to(y) for matrix in flow_operators(sde, t, sde.kernel(t)))
             state = y[:, :width].unflatten(1, u.shape[1:])
             flow, divergence = _flow_and_divergence(part, state, t, (drift, gain), z)
             if not probes:

@@ -37,7 +37,7 @@ class _Local(NamedTuple):
 def _coefficients(sde: LinearSDE, t: Tensor) -> list[tuple[Tensor, ...]]:
     """The matrices behind `_Local` at times ``t (n,)``: on u and eps, on eps, on noise."""
     r, kernel = sde.driven, sde.kernel(t)
-    drift, half = flow_operators(sde, t)
+    drift, half = flow_operators(sde, t, kernel)
     clean = denoise_operators(kernel, r, sde.data_var())
     score = score_operator(kernel, r)
     return [(drift, half), (-drift, -2 * half), clean, (score,), (sde.noise_factor(t),)]

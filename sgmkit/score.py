@@ -38,14 +38,14 @@ def score_operator(kernel: Kernel, driven: int) -> Tensor:
     return -kernel.whiten[..., -driven:, -driven:].mT
 
 
-def flow_operators(sde: LinearSDE, t: Tensor) -> tuple[Tensor, Tensor]:
-    """``du/dt = first u + second eps_d`` of the probability flow at times ``t (n,)``.
+def flow_operators(sde: LinearSDE, t: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
+    """``du/dt = first u + second eps_d`` of the probability flow at ``t``, with the kernel there.
 
-    Operators ``F``, ``(n, k, k)``, and ``-1/2 D s``, ``(n, k, r)`` (Song et al. 2021, eq. 13). The
-    reverse SDE has the drift ``first u + 2 second eps_d``.
+    Operators ``F``, ``(*t, k, k)``, and ``-1/2 D s``, ``(*t, k, r)`` (Song et al. 2021, eq. 13).
+    The reverse SDE has the drift ``first u + 2 second eps_d``.
     """
     r = sde.driven
-    return sde.drift(t), -sde.diffusion(t)[..., -r:] @ score_operator(sde.kernel(t), r) / 2
+    return sde.drift(t), -sde.diffusion(t)[..., -r:] @ score_operator(kernel, r) / 2
 
 
 def denoise_operators(kernel: Kernel, driven: int, data_var: float) -> tuple[Tensor, Tensor]:

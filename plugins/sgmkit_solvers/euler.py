@@ -28,5 +28,5 @@ def _table(sde: LinearSDE, grid: Tensor) -> list[Operator]:
     """Each step, ``u + h (-F u + D s) + (h D)^{1/2} z``, on u, eps and z."""
     t, h = grid[:-1], -grid.diff()[:, None, None]
     unit = torch.eye(sde.phases, dtype=grid.dtype)
-    drift, half = flow_operators(sde, t)
+    drift, half = flow_operators(sde, t, sde.kernel(t))
     return operators(unit - h * drift, -2 * h * half, h.sqrt() * sde.noise_factor(t))

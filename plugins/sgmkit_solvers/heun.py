@@ -76,7 +76,7 @@ class Heun(Solver):
 def _table(sde: LinearSDE, t: Tensor, s: Tensor) -> list[tuple[Operator, Operator]]:
     """An Euler step on u and eps, and the trapezoid on these and their like ahead."""
     h, unit = (s - t)[:, None, None], torch.eye(sde.phases, dtype=t.dtype)
-    (drift, push), (later, last) = flow_operators(sde, t), flow_operators(sde, s)
+    (drift, push), (later, last) = (flow_operators(sde, now, sde.kernel(now)) for now in (t, s))
     euler = operators(unit + h * drift, h * push)
     both = operators(*(unit + h / 2 * drift, h / 2 * push), *(h / 2 * later, h / 2 * last))
     return list(zip(euler, both, strict=True))
