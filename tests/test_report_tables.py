@@ -227,6 +227,25 @@ def test_models_are_one_table_of_metrics():
     assert [[c.best for c in line.cells] for line in table.lines] == [[False] * 2, [False, True]]
 
 
+def test_models_have_no_column_that_is_n_a_throughout():
+    none = {"grid": "", "last": "", "start": "", "budget": "", "seed": None}
+    common = {"nfe": math.nan, "scope": "model", **none}
+
+    def fact(sde, metric, status):
+        value = 2.0 if status == "ok" else math.nan
+        why = "" if status == "ok" else "only an exact model knows it"
+        return row("", value, sde=sde, metric=metric, status=status, reason=why, **common)
+
+    rows = [fact(sde, "nll", "ok") for sde in ("vp", "cld")]
+    unknown = [fact(sde, "gap", "n/a") for sde in ("vp", "cld")]
+    assert only([*rows, *unknown]).header == ("model", "nll ↓ [nats]")
+    assert only(unknown).header == ("model", "gap ↓ [nats]")
+    partly = [fact("vp", "gap", "ok"), fact("cld", "gap", "n/a")]
+    assert only([*rows, *partly]).header == ("model", "gap ↓ [nats]", "nll ↓ [nats]")
+    broken = [fact("vp", "gap", "failed")]
+    assert only([*rows, *broken]).header == ("model", "gap ↓ [nats]", "nll ↓ [nats]")
+
+
 def test_metrics_with_a_floor_come_first_and_costs_last():
     rows = [row("euler", 0.5, metric="z"), row("euler", 0.5, metric="b"), floor(0.1)]
     rows += [row("euler", 50.0, metric="a"), row("euler", 0.5), floor(0.1)]

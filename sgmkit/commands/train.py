@@ -144,5 +144,5 @@ class _Watch:
         if self._every == EVERY and done > self._first:
             left = (now - self._begin) / (done - self._first) * (total - done)
             minutes, seconds = divmod(round(left), 60)
-            text = f"step {done} of {total}: {label}, {minutes}:{seconds:02d} left"
-            print(text, file=sys.stderr, flush=True)
+            told = ", ".join(filter(None, (label, f"{minutes}:{seconds:02d} left")))
+            print(f"step {done} of {total}: {told}", file=sys.stderr, flush=True)
