@@ -40,8 +40,8 @@ class Subject:
 
     @property
     def run(self) -> str:
-        """Name of its run; empty where there is none."""
-        return self.source.name if self.source else ""
+        """Its run and the steps it was trained for, ``NAME@STEPS``; empty where there is none."""
+        return f"{self.source.name}@{self.source.step}" if self.source else ""
 
     @property
     def sde(self) -> Resolved:
