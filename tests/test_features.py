@@ -145,7 +145,17 @@ def test_statistics_of_any_number_of_chunks(monkeypatch):
     torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-13, atol=0)
     torch.testing.assert_close(parts.cov, whole.cov, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(whole.cov, torch.cov(x.double().T), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(whole.mean, x.double().mean(0), rtol=1e-14, atol=0)
     assert torch.equal(parts.rows, x)
+
+
+def test_statistics_of_features_far_from_zero_and_in_order():
+    """The rows that stand for all are not like all; the covariance must not see it."""
+    x = (normal(3000, 4).sort(0).values + 1e5).double().float()
+    x[1::2] += 50  # every row that is skipped
+    found = statistics(x)
+    torch.testing.assert_close(found.mean, x.double().mean(0), rtol=1e-14, atol=0)
+    torch.testing.assert_close(found.cov, torch.cov(x.double().T), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(40, 60, 3), (10, 60, 20), (60, 10, 20), (9, 9, 30)])

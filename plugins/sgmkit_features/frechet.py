@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 24
-"""Numbers in float64 at a time."""
+CHUNK = 2048
+"""Rows in float64 at a time."""
 ROWS = 512
 """Rows that the sampling error is estimated from: it is good to about 5 % then."""
 EPS = 1e-15
@@ -43,12 +43,16 @@ class Statistics:
 def statistics(features: Tensor) -> Statistics:
     """Of features ``(n, d)``, in float64, some rows at a time; n >= 2."""
     count, width = features.shape
-    mean = features.numpy().mean(0, dtype=np.float64)
-    cov = np.zeros((width, width))
-    for chunk in features.split(math.ceil(CHUNK / width)):
-        centred = chunk.numpy() - mean
-        cov += centred.T @ centred  # NumPy sees that it is symmetric, which halves the work
-    cov /= count - 1
+    near = features[:: math.ceil(count / 64)].numpy().mean(0, dtype=np.float64)
+    total, cov = np.zeros(width), np.zeros((width, width))
+    buffer, ones = np.empty((min(CHUNK, count), width)), np.ones(min(CHUNK, count))
+    for chunk in features.split(CHUNK):
+        # A mean of some rows makes one pass enough: what it is off by is small, and taken out.
+        part = np.subtract(chunk.numpy(), near, out=buffer[: len(chunk)])
+        total += ones[: len(chunk)] @ part
+        cov += part.T @ part  # NumPy sees that it is symmetric, which halves the work
+    off = total / count
+    mean, cov = near + off, (cov - count * np.outer(off, off)) / (count - 1)
     rows = features[:: math.ceil(count / ROWS)].clone()
     return Statistics(count, torch.from_numpy(mean), torch.from_numpy(cov), rows)
 
@@ -109,6 +113,6 @@ def _spread(found: Statistics, apart: Array, transport: tuple[Array, Array, Arra
     """
     rows = found.rows.numpy() - found.mean.numpy()
     first, second, scale = transport
-    moved = rows @ first @ second * scale
+    moved = rows @ (first @ second * scale)
     phi = (rows**2).sum(1) + 2 * (rows @ apart) - (moved**2).sum(1)
     return float(phi.var(ddof=1)) / found.count
