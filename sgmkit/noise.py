@@ -36,8 +36,9 @@ _AHEAD = 256
 _GUESS, _TOLD = 1 << 17, 1 << 20
 """Most numbers generated ahead on a CPU: on a guess, and for draws that were announced."""
 _BLOCK = 4 * _TOLD
+"""Bytes of such a block."""
 _FREE: list[np.ndarray] = []
-"""Blocks of so many bytes that nothing uses any more."""
+"""Blocks that nothing uses any more."""
 
 
 class Noise(ABC):
@@ -210,12 +211,12 @@ class SeededNoise(Noise):
 def _memory(rows: int, n: int, like: Tensor) -> Tensor:
     """``(rows, n)`` float64 if ``like`` is, else float32.
 
-    On a CPU it is lent, and comes back when the last tensor on it is gone: the first touch of a
-    fresh page costs about as much as making the numbers for it.
+    A large one on a CPU is lent, and comes back when the last tensor on it is gone: the first touch
+    of a fresh page costs about as much as making the numbers for it.
     """
     double = like.dtype == torch.float64
     size = rows * n * (8 if double else 4)
-    if like.device.type != "cpu" or size > _BLOCK:
+    if like.device.type != "cpu" or not _BLOCK // 4 <= size <= _BLOCK:
         dtype = torch.float64 if double else torch.float32
         return torch.empty(rows, n, dtype=dtype, device=like.device)
     memory = _FREE.pop() if _FREE else np.empty(_BLOCK, np.uint8)
