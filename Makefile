@@ -36,9 +36,9 @@ digits-%: $(READY)
 toys: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/sgmkit bench --data eight-gaussians --solvers $(SOLVERS)
 
-# One thread: the tensors of the tests are small, and threads would wait for each other.
+# One thread in each process: the tensors of the tests are small, and threads would wait for each other.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(READY)
 	$(BIN)/ruff check .
