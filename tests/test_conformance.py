@@ -26,7 +26,7 @@ from sgmkit.testing.orders import reference, rms
 from sgmkit.testing.probes import SilentNoise
 from sgmkit.testing.problems import Problem, gaussian, gaussian_problems, mixture_problems
 from sgmkit.testing.processes import describe, processes
-from sgmkit.testing.reference import STAND_INS
+from sgmkit.testing.reference import STAND_INS, ReferenceExtractor
 from sgmkit.testing.result import CheckResult, Concern, NotApplicable, perform
 from sgmkit.testing.suite import build
 from sgmkit_sdes.vp import VP
@@ -345,3 +345,9 @@ def test_declared_exceptions_are_strict():
         for mark in param.marks
     ]
     assert mark.kwargs == {"reason": "stale", "strict": True}
+
+
+def test_the_name_of_a_check_is_the_same_in_every_process():
+    mark = parametrize_checks("evaluator", "fid", extractor=ReferenceExtractor())
+    names = [param.id for param in mark.args[1]]
+    assert "fid:extractor=ReferenceExtractor-check_metrics" in names

@@ -235,4 +235,9 @@ def _label(target: object, options: Mapping[str, object]) -> str:
         name = target
     else:
         name = target.__name__ if isinstance(target, type) else type(target).__name__
-    return ":".join([name, *(f"{key}={value}" for key, value in options.items())])
+    plain = (str, int, float, tuple, type(None))  # another's text may hold its address
+    told = {
+        key: value if isinstance(value, plain) else type(value).__name__
+        for key, value in options.items()
+    }
+    return ":".join([name, *(f"{key}={value}" for key, value in told.items())])
