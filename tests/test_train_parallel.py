@@ -19,17 +19,25 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one co
 EXACT = ["--precision", "64", "--network", "line", "--set", "train.batch=12"]
 
 
-def pair(*args):
-    """`sgmkit train` on two CPU processes, started as torchrun starts them."""
+def pair(*args, nodes=1):
+    """`sgmkit train` on two CPU processes, on one machine or two, started as by torchrun."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": str(2 // nodes)}
     world |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-    command = [*TINY, *EXACT, "--out", "run", "--devices", "2", *args]
+    command = [*TINY, *EXACT, "--out", "run", "--devices", str(2 // nodes), *args]
+    command += ["--nodes", str(nodes)]
+    places = [(0, 0), (0, 1)] if nodes == 1 else [(0, 0), (1, 0)]
     return [
-        Job(command, environment={**world, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in (0, 1)
+        Job(
+            command,
+            environment={
+                **world,
+                **{"RANK": str(rank), "GROUP_RANK": str(node), "LOCAL_RANK": str(local)},
+            },
+        )
+        for rank, (node, local) in enumerate(places)
     ]
 
 
@@ -50,10 +58,10 @@ def assert_same(one, two):
         assert numbers(left) == pytest.approx(numbers(right), rel=1e-6)
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_two_processes_are_one(tiny, accumulate):
+@pytest.mark.parametrize(("nodes", "accumulate"), [(1, 1), (1, 3), (2, 1)])
+def test_two_processes_are_one(tiny, nodes, accumulate):
     args = ["--set", f"train.accumulate={accumulate}"]
-    jobs = pair(*args)
+    jobs = pair(*args, nodes=nodes)
     assert [job.end() for job in jobs] == [(0, ""), (0, "")]
     assert Path("job0.out").read_text().startswith("run: 12 steps, loss 0.")
     assert Path("job1.out").read_text() == ""
