@@ -45,7 +45,7 @@ if __name__ == "__main__":
     parser.add_argument("--samples", type=int, default=297)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--nfe", default="10,20,50,100")
-    parser.add_argument("--evaluators", default="fid:extractor=classifier")
+    parser.add_argument("--evaluators", default="fid:extractor=classifier,nll")
     parser.add_argument("--out", default=".")
     options = parser.parse_args()
     runs = [train(sde, options) for sde in options.sdes.split(",")]
