@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 2048
-"""Rows in float64 at a time."""
+"""Rows in float64 at a time, or four times the number of features where that is more."""
 ROWS = 512
 """Rows that the sampling error is estimated from: it is good to about 5 % then."""
 EPS = 1e-15
@@ -45,8 +45,9 @@ def statistics(features: Tensor) -> Statistics:
     count, width = features.shape
     near = features[:: math.ceil(count / 64)].numpy().mean(0, dtype=np.float64)
     total, cov = np.zeros(width), np.zeros((width, width))
-    buffer, ones = np.empty((min(CHUNK, count), width)), np.ones(min(CHUNK, count))
-    for chunk in features.split(CHUNK):
+    size = min(max(CHUNK, 4 * width), count)
+    buffer, ones = np.empty((size, width)), np.ones(size)
+    for chunk in features.split(size):
         # A mean of some rows makes one pass enough: what it is off by is small, and taken out.
         part = np.subtract(chunk.numpy(), near, out=buffer[: len(chunk)])
         total += ones[: len(chunk)] @ part
@@ -109,10 +110,11 @@ def _spectrum(matrix: Array, rank: int) -> tuple[Array, Array]:
 def _spread(found: Statistics, apart: Array, transport: tuple[Array, Array, Array]) -> float:
     """Variance of phi over the rows, over n; with ``T = P P^T``, P the product of ``transport``.
 
-    Its last factor is diagonal.
+    Its last factor is diagonal. In single precision: it is an estimate from some rows.
     """
-    rows = found.rows.numpy() - found.mean.numpy()
+    rows = found.rows.numpy() - found.mean.numpy().astype(np.float32)
     first, second, scale = transport
-    moved = rows @ (first @ second * scale)
-    phi = (rows**2).sum(1) + 2 * (rows @ apart) - (moved**2).sum(1)
-    return float(phi.var(ddof=1)) / found.count
+    moved = rows @ (first @ second * scale).astype(np.float32)
+    near = 2 * (rows @ apart.astype(np.float32))
+    phi = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", moved, moved) + near
+    return float(phi.var(ddof=1, dtype=np.float64)) / found.count
