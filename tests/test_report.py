@@ -5,6 +5,7 @@ import json
 import math
 import re
 from html.parser import HTMLParser
+from itertools import product
 
 import matplotlib as mpl
 import pandas as pd
@@ -172,6 +173,30 @@ def test_figure_has_a_panel_for_each_error_and_a_line_for_each_solver():
         assert list(rk45.lines[0].get_xdata()) == [62.0]  # at its measured mean
     (legend,) = drawn.legends
     assert [t.get_text() for t in legend.get_texts()] == ["euler", "heun", "rk45", "floor"]
+
+
+def test_figure_begins_a_row_with_each_data_set_and_keeps_titles_in_their_panels():
+    both = [row("euler", 0.5, metric=metric) for metric in ("energy", "trajectory")]
+    long = "sgm:network=unet:prediction=v:weighting=likelihood:sampling=uniform"
+    learned = [
+        row("euler", 0.5, data="digits", run=f"run{i}", model=long, metric="fid") for i in range(4)
+    ]
+    drawn = draw(to_frame([*both, *learned]))
+    panels = [panel for panel in drawn.axes if panel.get_visible()]
+    places = {}
+    for panel in panels:
+        place = panel.get_subplotspec()
+        spot = (place.rowspan.start, place.colspan.start)
+        places.setdefault(panel.get_ylabel().split()[0], []).append(spot)
+    assert places == {
+        "energy": [(0, 0)],
+        "trajectory": [(0, 1)],
+        "fid": [*product([1], range(3)), (2, 0)],
+    }
+    drawn.canvas.draw()
+    for panel in panels:
+        title = panel.title.get_window_extent()
+        assert title.width < 1.15 * panel.get_window_extent().width
 
 
 def test_figure_of_values_at_or_below_zero():

@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _GREY = "#555555"
+ACROSS, TITLE = 3, 48
+"""Panels side by side where there is a choice; letters in a line of a title."""
 _BELOW = "upper end of an interval around a value ≤ 0"
 
 
@@ -76,8 +79,23 @@ def to_bytes(drawn: "Figure", format: str) -> bytes:
 def _places(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
     """Row and column of each panel: a row for what was benched, a column for each metric.
 
-    Where a number of samples tells panels of one place apart, it makes rows too.
+    Each data set begins a row and has columns of its own; with one metric only, it fills its rows.
     """
+    places: dict[int, tuple[int, int]] = {}
+    for data in dict.fromkeys(said(group[:1], WHO[:1])[0] for group in groups):
+        members = [n for n, group in enumerate(groups) if said(group[:1], WHO[:1])[0] == data]
+        inside = _inside([groups[n] for n in members])
+        if not any(column for _, column in inside):
+            inside = [divmod(row, ACROSS) for row, _ in inside]
+        down = 1 + max((row for row, _ in places.values()), default=-1)
+        places |= {
+            n: (down + row, column) for n, (row, column) in zip(members, inside, strict=True)
+        }
+    return [places[n] for n in range(len(groups))]
+
+
+def _inside(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
+    """`_places` on one data set. Where n alone tells panels apart, it makes rows too."""
     for told in ((*WHO, *(name for name in HOW if name != "n")), (*WHO, *HOW)):
         rows = [" ".join(said(group[:1], told)) for group in groups]
         columns = [group[0].metric for group in groups]
@@ -120,7 +138,7 @@ def _panel(
     _floor(panel, group)
     axes_that_vary = [name for name in HOW if len({getattr(g[0], name) for g in groups}) > 1]
     words = [*said([first], WHO), *said([first], axes_that_vary)]
-    panel.set_title(" · ".join(words), fontsize=9)
+    panel.set_title(textwrap.fill(" · ".join(words), TITLE), fontsize=9)
     unit = f" [{first.unit}]" if first.unit else ""
     panel.set_ylabel(f"{first.metric}{unit}")
     panel.set_xlabel("network evaluations per sample (NFE)")
