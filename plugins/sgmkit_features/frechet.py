@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 2048
+CHUNK = 1024
 """Rows in float64 at a time, or four times the number of features where that is more."""
 ROWS = 512
 """Rows that the sampling error is estimated from: it is good to about 5 % then."""
@@ -113,8 +113,8 @@ def _spread(found: Statistics, apart: Array, transport: tuple[Array, Array, Arra
     Its last factor is diagonal. In single precision: it is an estimate from some rows.
     """
     rows = found.rows.numpy() - found.mean.numpy().astype(np.float32)
-    first, second, scale = transport
-    moved = rows @ (first @ second * scale).astype(np.float32)
+    first, second, scale = (factor.astype(np.float32) for factor in transport)
+    moved = np.linalg.multi_dot([rows, first, second]) * scale  # in the order that costs least
     near = 2 * (rows @ apart.astype(np.float32))
     phi = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", moved, moved) + near
     return float(phi.var(ddof=1, dtype=np.float64)) / found.count
