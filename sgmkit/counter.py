@@ -45,7 +45,7 @@ def mixed(x: Array, key: Array | int = 0) -> Array:
 def words(a: Array, b: Array, count: int) -> Array:
     """``(R, count)`` random 64-bit words for the R rows with keys ``a`` and ``b``, ``(R,)``."""
     on_device = isinstance(a, Tensor)
-    place = torch.arange(count, device=a.device) if on_device else np.arange(count)
+    place = torch.arange(count, device=a.device) if on_device else np.arange(count, dtype=np.int64)
     if count < len(a):  # the longer axis innermost: loops of two numbers cost tenfold
         return mixed(a + (place * GOLDEN)[:, None], b).T
     return mixed(a[:, None] + place * GOLDEN, b[:, None])

@@ -196,7 +196,7 @@ class SeededNoise(Noise):
         several = max(1, piece // max(1, size * (n + 4)))  # a row's keys cost as much as 4 numbers
         rows = max(1, piece // max(1, n))
         for first in range(0, draws, several):
-            number = np.arange(first, min(first + several, draws))[:, None] + drawn
+            number = np.arange(first, min(first + several, draws), dtype=np.int64)[:, None] + drawn
             pair = mixed(keys + number * GOLDEN).reshape(2, -1)
             a, b = pair if on_cpu else torch.from_numpy(pair).to(like.device)
             filled = out[first * size :][: len(a)]
