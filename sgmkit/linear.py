@@ -7,13 +7,16 @@ of the summands, never from their sum.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 Matrix = Sequence[Sequence[float]]
 """A small matrix as nested tuples of floats: a constant carries no dtype and no device."""
+
+Act = Callable[..., Tensor]
+"""A small matrix that acts on the phases of states: an `Operator`, or `act` with its matrix."""
 
 _EXACT = (torch.float32, torch.float64)
 """Numbers that hold coefficients; halves would round them."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from sgmkit.linear import act, operators
+from sgmkit.linear import Act, act, operators
 from sgmkit.noise import Noise
 from sgmkit.score import denoise_operators, flow_operators, score_operator
 from sgmkit.sde import LinearSDE
@@ -18,10 +18,6 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 
 Narrow = Callable[[Tensor], Predict]
 """``index -> `` the predictor of that sub-batch (its labels, for one)."""
-
-
-Act = Callable[..., Tensor]
-"""A small matrix that acts on the phases of states side by side."""
 
 
 class _Local(NamedTuple):

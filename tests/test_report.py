@@ -199,6 +199,11 @@ def test_figure_begins_a_row_with_each_data_set_and_keeps_titles_in_their_panels
         assert title.width < 1.15 * panel.get_window_extent().width
 
 
+def test_figure_of_rows_that_tell_no_data_set():
+    drawn = draw(to_frame([row("euler", 0.5, data=""), row("euler", 0.4)]))
+    assert len([panel for panel in drawn.axes if panel.get_visible()]) >= 1
+
+
 def test_figure_of_values_at_or_below_zero():
     rows = [row("euler", -0.001, half=0.02), row("euler", 0.3, nfe=20), floor(-0.001)]
     (panel,) = draw(to_frame(rows)).axes

@@ -1,6 +1,6 @@
 """What the network is shown, and how its answer becomes noise: small matrices at each time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgmkit import BadValue, Kernel, LinearSDE
 from sgmkit.errors import Incompatible
-from sgmkit.linear import act, operators
+from sgmkit.linear import Act, act, operators
 from sgmkit.prediction import (
     Prediction,
     input_scale,
@@ -22,7 +22,6 @@ from sgmkit.score import normal_noise_operator, velocity_noise_operator
 
 Matching = Literal["hsm", "dsm"]
 Mixed = Literal["none", "normal", "velocity"]
-Act = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, slots=True)

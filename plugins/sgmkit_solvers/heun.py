@@ -43,13 +43,11 @@ class Heun(Solver):
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
         start = self.raised(rev.sde, grid)
-        jumps = self.jumps(rev.sde, grid[:-1], start) if self.churn else None
-        steps = _table(rev.sde, start, grid[1:])
-        for n, (t, high, s, (first, both)) in enumerate(
-            zip(grid[:-1], start, grid[1:], steps, strict=True)
-        ):
-            if jumps and high > t:
-                u = jumps[n](u, rev.noise(u))
+        jumps = self.jumps(rev.sde, grid[:-1], start) if self.churn else [None] * len(start)
+        rows = zip(grid[:-1], start, grid[1:], jumps, _table(rev.sde, start, grid[1:]), strict=True)
+        for t, high, s, jump, (first, both) in rows:
+            if jump and high > t:
+                u = jump(u, rev.noise(u))
             eps = rev.eps(u, high)
             ahead = first(u, eps)
             u = both(u, eps, ahead, rev.eps(ahead, s))

@@ -82,8 +82,9 @@ def _places(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
     Each data set begins a row and has columns of its own; with one metric only, it fills its rows.
     """
     places: dict[int, tuple[int, int]] = {}
-    for data in dict.fromkeys(said(group[:1], WHO[:1])[0] for group in groups):
-        members = [n for n, group in enumerate(groups) if said(group[:1], WHO[:1])[0] == data]
+    sets = [" ".join(said(group[:1], WHO[:1])) for group in groups]  # empty where none is told
+    for data in dict.fromkeys(sets):
+        members = [n for n, name in enumerate(sets) if name == data]
         inside = _inside([groups[n] for n in members])
         if not any(column for _, column in inside):
             inside = [divmod(row, ACROSS) for row, _ in inside]

@@ -137,7 +137,6 @@ def _model_table(group: list[Entry]) -> Table:
         label = " · ".join(words) + _source(entry)
         table.setdefault(label, {})[metric_label(entry)] = entry
     # A column that is n/a throughout tells nothing, unless there is no other.
-    # A column that is n/a throughout tells nothing, unless there is no other.
     told = {metric_label(entry) for entry in group if entry.seeds or entry.status == "failed"}
     columns = sorted(told or {metric_label(entry) for entry in group})
     notes = Notes()
