@@ -1,24 +1,29 @@
-"""Forward processes: VP, sub-VP, VE, geometric, EDM and critically-damped Langevin."""
+"""Forward processes, of one phase and of more: each a linear SDE."""
 
 from collections.abc import Iterator
 
 from sgmkit import Component, hookimpl
 
+SDES = (
+    ("vp", "vp:VP", "variance preserving, linear beta(t)", ()),
+    ("subvp", "vp:SubVP", "sub-variance-preserving, linear beta(t)", ()),
+    ("ve", "ve:VE", "variance exploding, geometric sigma(t)", ()),
+    ("edm", "ve:EDM", "variance exploding with sigma(t) = t", ()),
+    ("geometric", "vp:Geometric", "variance preserving, geometric variance (LSGM)", ()),
+    ("cosine", "cosine:Cosine", "variance preserving, cosine schedule", ()),
+    (
+        "linear-flow",
+        "flow:LinearFlow",
+        "straight path between data and noise: flow matching",
+        ("rectified-flow",),
+    ),
+    ("cld", "cld:CLD", "critically-damped Langevin diffusion of (x, v)", ()),
+    ("psld", "psld:PSLD", "phase-space Langevin: CLD with noise in the data as well", ()),
+    ("hold", "hold:HOLD", "higher-order Langevin: noise through a chain of variables", ()),
+)
+
 
 @hookimpl
 def sgmkit_components() -> Iterator[Component]:
-    yield Component("sde", "vp", "sgmkit_sdes.vp:VP", "variance preserving, linear beta(t)")
-    yield Component(
-        "sde", "subvp", "sgmkit_sdes.vp:SubVP", "sub-variance-preserving, linear beta(t)"
-    )
-    yield Component("sde", "ve", "sgmkit_sdes.ve:VE", "variance exploding, geometric sigma(t)")
-    yield Component("sde", "edm", "sgmkit_sdes.ve:EDM", "variance exploding with sigma(t) = t")
-    yield Component(
-        "sde",
-        "geometric",
-        "sgmkit_sdes.vp:Geometric",
-        "variance preserving, geometric variance (LSGM)",
-    )
-    yield Component(
-        "sde", "cld", "sgmkit_sdes.cld:CLD", "critically-damped Langevin diffusion of (x, v)"
-    )
+    for name, target, summary, aliases in SDES:
+        yield Component("sde", name, f"sgmkit_sdes.{target}", summary, aliases)

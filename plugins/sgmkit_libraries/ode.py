@@ -1,0 +1,128 @@
+"""The methods of torchdiffeq."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+import torch
+from annotated_types import Gt
+from torch import Tensor
+from torchdiffeq import odeint
+from typing_extensions import Doc
+
+from sgmkit import Reverse, Solver
+from sgmkit.errors import UserError
+
+Method = Literal[
+    "dopri8",
+    "dopri5",
+    "bosh3",
+    "adaptive_heun",
+    "euler",
+    "midpoint",
+    "heun2",
+    "heun3",
+    "rk4",
+]
+
+MAX_STEPS = 100_000
+"""Accepted and rejected steps that an adaptive method may take."""
+
+
+class _Fact(NamedTuple):
+    """What is true of a method: its order, its evaluations a step and where in a step they are.
+
+    Adaptive methods have no nodes: their steps are not known before.
+    """
+
+    order: int
+    cost: int
+    nodes: tuple[float, ...] = ()
+
+
+# An adaptive method keeps the last stage of a step as the first of the next one.
+_FACTS: dict[str, _Fact] = {
+    "dopri8": _Fact(8, 13),
+    "dopri5": _Fact(5, 6),
+    "bosh3": _Fact(3, 3),
+    "adaptive_heun": _Fact(2, 1),
+    "euler": _Fact(1, 1, (0.0,)),
+    "midpoint": _Fact(2, 2, (0.0, 0.5)),
+    "heun2": _Fact(2, 2, (0.0, 1.0)),
+    "heun3": _Fact(3, 3, (0.0, 1 / 3, 2 / 3)),
+    "rk4": _Fact(4, 4, (0.0, 1 / 3, 2 / 3)),  # the 3/8 rule; its last stage is the next time
+}
+
+
+@dataclass(frozen=True)
+class TorchDiffEq(Solver):
+    """A method of torchdiffeq (Chen 2018) on the probability flow.
+
+    Methods of fixed steps take those of the grid. Adaptive ones take the two ends; they measure
+    the error over the whole batch, so that a sample depends on its neighbours (`rk45` does not).
+    Left alone the library steps beyond the end, where there may be no process, and interpolates
+    back; its option ``step_t`` makes it land on the end. It casts times to the dtype of the state,
+    which is why it is given float64; the network sees the state in its own.
+
+    Not offered are ``explicit_adams``, ``implicit_adams`` and ``fixed_adams``: they start with
+    Runge-Kutta steps of four calls, the implicit ones iterate until a batch has converged, so that
+    no number of calls a step is true, and their weights are those of equal steps: on any other grid
+    they lose their order. Nor is ``scipy_solver``: LSODA has no one order, and leaves the device.
+    Nor is ``fehlberg2``: it weighs a first-order error by 1/512, and its own is 100 tolerances.
+    """
+
+    method: Annotated[Method, Doc("as the library names it")] = "dopri5"
+    rtol: Annotated[float, Gt(0), Doc("relative tolerance of an adaptive method")] = 1e-3
+    atol: Annotated[float, Gt(0), Doc("absolute tolerance of an adaptive method")] = 1e-3
+
+    citation: ClassVar[str] = "Chen 2018, torchdiffeq"
+
+    @property
+    def order(self) -> int:
+        return _FACTS[self.method].order
+
+    @property
+    def cost(self) -> int:
+        return _FACTS[self.method].cost
+
+    @property
+    def adaptive(self) -> bool:
+        return not _FACTS[self.method].nodes
+
+    @property
+    def coupled(self) -> bool:
+        return self.adaptive
+
+    def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
+        ends = torch.stack([grid[0], grid[-1]])
+        if self.adaptive:
+            options = {"step_t": ends[1:].to(u.device), "max_num_steps": MAX_STEPS}
+        else:
+            rev.prepare(self._times(grid))
+            # Handed over as the grid of steps, it stays on the CPU, and only the end is kept.
+            options = {"grid_constructor": lambda *_: grid}
+
+        def slope(t: Tensor, y: Tensor) -> Tensor:
+            # Guessing a first step it looks beyond the end where a flow is slow, or to no time.
+            return rev.velocity(y.to(u.dtype), torch.fmax(t.cpu(), grid[-1])).to(y)
+
+        try:
+            path = odeint(
+                slope,
+                u.to(torch.float64),
+                ends.to(u.device),
+                rtol=self.rtol,
+                atol=self.atol,
+                method=self.method,
+                options=options,
+            )
+        except AssertionError as error:  # how the library says that it cannot go on
+            reason = str(error).partition(":")[0]
+            told = f"torchdiffeq {self.method}: {reason}; a looser --tol may help"
+            raise UserError(told) from error
+        assert isinstance(path, Tensor)
+        return path[-1].to(u.dtype)
+
+    def _times(self, grid: Tensor) -> Tensor:
+        """Where a method of fixed steps evaluates, by the library's own arithmetic."""
+        start, step = grid[:-1], grid.diff()
+        return torch.cat([grid, *(start + place * step for place in _FACTS[self.method].nodes)])

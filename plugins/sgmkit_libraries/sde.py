@@ -1,0 +1,173 @@
+"""The methods of torchsde."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torchsde._core.methods import select
+from typing_extensions import Doc
+
+from sgmkit import LinearSDE, Reverse, Solver
+from sgmkit.linear import Operator, operators
+from sgmkit.tables import tabled
+
+Method = Literal["euler", "milstein", "srk", "heun", "midpoint", "log_ode", "euler_heun"]
+
+
+class _Fact(NamedTuple):
+    """What is true of a method where the noise is additive.
+
+    Args:
+        order: weak.
+        cost: evaluations of the drift a step.
+        calculus: what the library takes the SDE for; with additive noise it makes no difference.
+        nodes: where in a step drift or noise are asked for.
+    """
+
+    order: int
+    cost: int
+    calculus: Literal["ito", "stratonovich"]
+    nodes: tuple[float, ...]
+
+
+_FACTS: dict[str, _Fact] = {
+    "euler": _Fact(1, 1, "ito", (0.0,)),
+    "milstein": _Fact(1, 1, "ito", (0.0,)),
+    "srk": _Fact(2, 2, "ito", (0.0, 0.75, 1.0)),
+    "heun": _Fact(2, 2, "stratonovich", (0.0, 1.0)),
+    "midpoint": _Fact(1, 2, "stratonovich", (0.0, 0.5)),
+    "log_ode": _Fact(1, 2, "stratonovich", (0.0, 0.5)),
+    "euler_heun": _Fact(1, 1, "stratonovich", (0.0, 1.0)),
+}
+
+
+@dataclass(frozen=True)
+class TorchSDE(Solver):
+    """A method of torchsde (Li et al. 2020, Kidger et al. 2021) on the reverse SDE.
+
+    The noise does not depend on the state (it is additive), which makes some of them coincide:
+    milstein is euler, log_ode is midpoint. srk is the scheme SRA1 of Roessler 2010; srk and heun
+    are of weak order two then. midpoint shows order two where the score is linear, and has
+    order one elsewhere: the variance of its inner stage is half of what it should be.
+
+    Steps are those of the grid, in time counted backwards, and are taken one by one: the library's
+    ``sdeint`` allows equal steps only, and calls the network once more to learn a shape. Its
+    Brownian interval, slow over short times, is not used: the noise is ours, a draw a step.
+
+    Not offered are ``reversible_heun``, which takes one evaluation more than it has steps, so that
+    no number of calls a step is true, and its adjoint, which is no solver by itself.
+    """
+
+    method: Annotated[Method, Doc("as the library names it")] = "srk"
+
+    stochastic = True
+    citation: ClassVar[str] = "Li, Wong, Chen & Duvenaud 2020; Kidger et al. 2021, torchsde"
+
+    @property
+    def order(self) -> int:
+        return _FACTS[self.method].order
+
+    @property
+    def cost(self) -> int:
+        return _FACTS[self.method].cost
+
+    def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
+        fact, start, step = _FACTS[self.method], grid[:-1], grid.diff()
+        times = torch.cat([grid, *(start + place * step for place in fact.nodes)])
+        rev.prepare(times)
+        scheme = select(self.method, fact.calculus)(
+            sde=_Backwards(rev, times, fact.calculus),
+            bm=_Brownian(lambda: rev.draw(u)),
+            dt=0.0,
+            adaptive=False,
+            rtol=0.0,
+            atol=0.0,
+            dt_min=0.0,
+            options={},
+        )
+        for now, then in pairwise(-grid):
+            u, _ = scheme.step(now, then, u, ())
+        return u
+
+
+class _Backwards:
+    """The reverse SDE as a scheme of torchsde asks for it, in the time ``-t``.
+
+    Args:
+        rev: the problem.
+        times: at which the noise will be asked for, ``(n,)``.
+        calculus: of the scheme.
+    """
+
+    noise_type = "additive"
+
+    def __init__(self, rev: Reverse, times: Tensor, calculus: str) -> None:
+        self.sde_type = calculus
+        self._rev = rev
+        self._roots = dict(_roots(rev.sde, times))
+        self._last: tuple[float, Tensor, Tensor] | None = None
+
+    def f(self, t: Tensor, y: Tensor) -> Tensor:
+        """The drift; what was asked last is remembered, for srk asks for its first stage twice."""
+        if self._last is None or self._last[0] != float(t) or self._last[1] is not y:
+            self._last = float(t), y, self._rev.drift(y, -t)
+        return self._last[2]
+
+    def g_prod(self, t: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        """``D^{1/2} v (B, k, *event)`` of v ``(B, r, *event)``."""
+        return self._root(-t)(v)
+
+    def f_and_g_prod(self, t: Tensor, y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Both."""
+        return self.f(t, y), self.g_prod(t, y, v)
+
+    def g_prod_and_gdg_prod(
+        self, t: Tensor, y: Tensor, v: Tensor, w: Tensor
+    ) -> tuple[Tensor, float]:
+        """The noise, and Milstein's correction: none, for the noise is additive."""
+        return self.g_prod(t, y, v), 0.0
+
+    def dg_ga_jvp_column_sum(self, t: Tensor, y: Tensor, a: Tensor) -> float:
+        """The correction by the Levy area: none either."""
+        return 0.0
+
+    def _root(self, t: Tensor) -> Operator:
+        key = float(t)
+        if key not in self._roots:
+            self._roots[key] = operators(self._rev.sde.noise_factor(t[None]))[0]
+        return self._roots[key]
+
+
+@tabled
+def _roots(sde: LinearSDE, times: Tensor) -> dict[float, Operator]:
+    """``D^{1/2}`` at each of ``times (n,)``."""
+    return dict(zip(times.tolist(), operators(sde.noise_factor(times)), strict=True))
+
+
+class _Brownian:
+    """Increments over one step after the other, from draws of normal numbers.
+
+    The library's space-time Levy area over a step of length h is ``H ~ N(0, h/12)``, independent of
+    the increment W, and what its schemes use is ``U = int (W_r - W_s) dr = h (W/2 + H)`` (Foster,
+    Lyons & Oberhauser 2020).
+
+    Args:
+        draw: the next normal numbers, ``(B, r, *event)``.
+    """
+
+    levy_area_approximation = "foster"  # the name of all that a scheme may require
+
+    def __init__(self, draw: Callable[[], Tensor]) -> None:
+        self._draw = draw
+
+    def __call__(
+        self, start: Tensor, end: Tensor, return_U: bool = False, return_A: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        h = end - start
+        w = self._draw() * h.sqrt()
+        if return_U:
+            return w, h * (w / 2 + self._draw() * (h / 12).sqrt())
+        return (w, torch.zeros_like(w)) if return_A else w

@@ -1,0 +1,59 @@
+"""Phase-space Langevin diffusion: noise enters the data as well as the momentum."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt
+from torch import Tensor
+from typing_extensions import Doc
+
+from sgmkit import ClockedSDE
+
+
+@dataclass(frozen=True)
+class PSLD(ClockedSDE):
+    """``dx = (-Gx x + m/M)/2 dtau + sqrt(Gx) dw_x``, ``dm = (-x - nu m)/2 dtau + sqrt(M nu) dw_m``.
+
+    Pandey & Mandt 2023, critically damped, ``nu = Gx + 2/sqrt(M)``, on the clock ``tau = beta t``.
+    The momentum starts as N(0, gamma M); the stationary law is N(0, 1) x N(0, M).
+    Without noise in x it is CLD at half the paper's beta. ``numerical_eps`` is variance that u_0
+    really has, in both phases, as in CLD.
+    """
+
+    beta: Annotated[float, Gt(0), Doc("rate of the clock; CLD's beta is half of it")] = 8.0
+    m_inv: Annotated[float, Gt(0), Doc("inverse mass 1/M")] = 4.0
+    gamma_x: Annotated[float, Ge(0), Doc("friction and noise of the data; 0 is CLD")] = 0.01
+    gamma: Annotated[float, Ge(0), Doc("variance of m_0, in units of M")] = 0.04
+    numerical_eps: Annotated[float, Ge(0), Doc("variance added to both phases at t = 0")] = 1e-9
+
+    phases = 2
+
+    @property
+    def driven(self) -> int:
+        return 2 if self.gamma_x else 1
+
+    @property
+    def nu(self) -> float:
+        """Friction of the momentum: critical for ``(Gx - nu)^2 = 4/M``."""
+        return self.gamma_x + 2 * math.sqrt(self.m_inv)
+
+    @property
+    def drift_matrix(self) -> tuple[tuple[float, ...], ...]:
+        return (-self.gamma_x / 2, self.m_inv / 2), (-0.5, -self.nu / 2)
+
+    @property
+    def noise_matrix(self) -> tuple[tuple[float, ...], ...]:
+        return (self.gamma_x, 0.0), (0.0, self.nu / self.m_inv)
+
+    @property
+    def start_cov(self) -> tuple[tuple[float, ...], ...]:
+        eps = self.numerical_eps
+        return (eps, 0.0), (0.0, self.gamma / self.m_inv + eps)
+
+    @property
+    def precision(self) -> tuple[tuple[float, ...], ...]:
+        return (1.0, 0.0), (0.0, self.m_inv)
+
+    def clock(self, t: Tensor) -> Tensor:
+        return self.beta * t
