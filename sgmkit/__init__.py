@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sgmkit.evaluator import Cell, Context, Evaluator, Metric, Value
     from sgmkit.extractor import Extractor
     from sgmkit.hookspecs import Component, hookimpl
+    from sgmkit.methods import Multistep, Node, Staged
     from sgmkit.model import Likelihood, Loss, Model, Samples
     from sgmkit.network import Network
     from sgmkit.noise import Noise, SeededNoise
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sgmkit.registry import components, create, resolve, time_grid
     from sgmkit.results import load_results
     from sgmkit.reverse import Reverse
+    from sgmkit.scheme import Scheme
     from sgmkit.sde import ClockedSDE, Kernel, LinearSDE, ScheduleSDE
     from sgmkit.solver import Grid, Solver, StepSolver
 
@@ -43,14 +45,18 @@ __all__ = [
     "Metric",
     "Mixture",
     "Model",
+    "Multistep",
     "Network",
+    "Node",
     "Noise",
     "RecordedNoise",
     "Reverse",
     "Samples",
     "ScheduleSDE",
+    "Scheme",
     "SeededNoise",
     "Solver",
+    "Staged",
     "StepSolver",
     "UnknownName",
     "UserError",
@@ -70,6 +76,7 @@ _MODULES = {
     "evaluator": "Cell Context Evaluator Metric Value",
     "extractor": "Extractor",
     "hookspecs": "Component hookimpl",
+    "methods": "Multistep Node Staged",
     "model": "Likelihood Loss Model Samples",
     "network": "Network",
     "noise": "Noise SeededNoise",
@@ -77,6 +84,7 @@ _MODULES = {
     "registry": "components create resolve time_grid",
     "results": "load_results",
     "reverse": "Reverse",
+    "scheme": "Scheme",
     "sde": "ClockedSDE Kernel LinearSDE ScheduleSDE",
     "solver": "Grid Solver StepSolver",
 }

@@ -26,10 +26,10 @@ _ROUND_1, _ROUND_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 
 def mixed(x: Array, key: Array | int = 0) -> Array:
     """The finaliser in place, with ``key`` added between its two rounds."""
     xp = _library(x)
-    spare = xp.empty_like(x)
+    spare, shift = xp.empty_like(x), _right_shift(xp)
 
     def xorshift(bits: int) -> None:  # a logical shift is an arithmetic one with the sign masked
-        xp.bitwise_right_shift(x, bits, out=spare)
+        shift(x, bits, out=spare)
         xp.bitwise_and(spare, (1 << (64 - bits)) - 1, out=spare)
         xp.bitwise_xor(x, spare, out=x)
 
@@ -82,3 +82,8 @@ def fill_uniform(out: Array, a: Array, b: Array, bits: int) -> None:
 
 def _library(x: Array) -> ModuleType:
     return torch if isinstance(x, Tensor) else np
+
+
+def _right_shift(xp: Any) -> Any:
+    """The bitwise shift, which numpy before version 2 knows by one name only."""
+    return np.right_shift if xp is np else torch.bitwise_right_shift

@@ -74,6 +74,51 @@ def ou_transition(drift: Tensor, noise: Tensor, tau: Tensor) -> tuple[Tensor, Te
     return phi, cov
 
 
+def ordered_transition(
+    coefficients: Callable[[Tensor], tuple[Tensor, Tensor]],
+    start: Tensor,
+    end: Tensor,
+    intervals: Tensor | int,
+) -> tuple[Tensor, Tensor]:
+    r"""Law of ``du = A(x) u dx + B(x)^{1/2} dw`` from x = start to x = end.
+
+    The commutator-free Magnus scheme of fourth order (Blanes & Moan 2006): each interval is two
+    exact transitions with frozen coefficients.
+
+    Args:
+        coefficients: ``x -> A, B``, ``(*x, k, k)`` each.
+        start, end: of one shape, ``(*t)``.
+        intervals: how many each row takes, a number for all or ``(*t)``: a row does not depend
+            on its neighbours.
+
+    Returns:
+        ``Phi`` and ``Q``, ``(*t, k, k)``.
+    """
+    total = int(torch.as_tensor(intervals).max()) if start.numel() else 0
+    count = torch.as_tensor(intervals).to(start).expand_as(start)
+    h = (end - start) / count
+    place = torch.arange(total, dtype=start.dtype, device=start.device) + 0.5
+    place = place.reshape(total, *([1] * start.ndim))
+    shift = math.sqrt(3) / 6  # the two Gauss points of an interval
+    (drift_1, noise_1), (drift_2, noise_2) = (
+        coefficients(start + torch.minimum(node, count) * h)
+        for node in (place - shift, place + shift)
+    )
+    near, far = 0.25 + shift, 0.25 - shift
+    halves = [
+        ou_transition(near * drift_1 + far * drift_2, near * noise_1 + far * noise_2, h),
+        ou_transition(far * drift_1 + near * drift_2, far * noise_1 + near * noise_2, h),
+    ]
+    phi = torch.eye(drift_1.shape[-1]).to(start).expand(*start.shape, -1, -1)
+    cov = torch.zeros_like(phi)
+    for n in range(total):
+        on = (n < count)[..., None, None]
+        for steps, spreads in halves:
+            cov = torch.where(on, steps[n] @ cov @ steps[n].mT + spreads[n], cov)
+            phi = torch.where(on, steps[n] @ phi, phi)
+    return phi, cov
+
+
 def _horner(terms: Sequence[Tensor], x: Tensor) -> Tensor:
     """``sum_n terms_n x^n``, elementwise in ``x (*, 1, 1)``."""
     total = terms[-1].expand(torch.broadcast_shapes(terms[-1].shape, x.shape))

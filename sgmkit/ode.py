@@ -5,6 +5,7 @@ time, step and error; rows that have arrived drop out, and their evaluations sto
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,17 +15,45 @@ from sgmkit.errors import UserError
 Field = Callable[[Tensor, Tensor], Tensor]
 """``(y (b, *shape), t (b,)) -> dy/dt``."""
 
-# Dormand & Prince 1980: nodes, stages, and the difference of the two orders.
-_C = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-_A = (
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+
+@dataclass(frozen=True)
+class Pair:
+    """An explicit Runge-Kutta pair whose last stage is the next step's first.
+
+    Args:
+        name: for messages.
+        order: of the solution that is kept; the other one's is one less.
+        rows: of Butcher's tableau, the last one the weights.
+        error: weights of the difference, of all stages.
+    """
+
+    name: str
+    order: int
+    rows: tuple[tuple[float, ...], ...]
+    error: tuple[float, ...]
+
+
+DORMAND_PRINCE = Pair(
+    "rk45",
+    5,
+    (
+        (1 / 5,),
+        (3 / 40, 9 / 40),
+        (44 / 45, -56 / 15, 32 / 9),
+        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+        (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+    ),
+    (-71 / 57600, 0.0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40),
 )
-_E = (-71 / 57600, 0.0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40)
+"""Dormand & Prince 1980."""
+BOGACKI_SHAMPINE = Pair(
+    "rk23",
+    3,
+    ((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
+    (5 / 72, -1 / 12, -1 / 9, 1 / 8),
+)
+"""Bogacki & Shampine 1989."""
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 
 
@@ -36,8 +65,9 @@ def integrate(
     rtol: float,
     atol: float,
     max_steps: int = 10_000,
+    pair: Pair = DORMAND_PRINCE,
 ) -> Tensor:
-    """Solve ``dy/dt = f(y, t)`` from start to end (either direction), Dormand-Prince 5(4).
+    """Solve ``dy/dt = f(y, t)`` from start to end (either direction).
 
     The error of a row is the root mean square over its elements of the local error divided by
     ``atol + rtol max(|y|, |y_new|)``; a step is taken where it is below one.
@@ -48,6 +78,7 @@ def integrate(
         start, end: times.
         rtol, atol: relative and absolute tolerance.
         max_steps: accepted and rejected steps that one row may take.
+        pair: the method; Dormand-Prince 5(4) unless given.
 
     Raises:
         UserError: if a row needs more steps, or its step falls below the resolution of time.
@@ -59,16 +90,16 @@ def integrate(
     t = torch.full((len(y),), start, dtype=torch.float64, device=y.device)
     field = narrow(rows)
     slope = field(y, t)
-    h = _first_step(field, y, slope, t, end, rtol, atol)
+    h = _first_step(field, y, slope, t, end, rtol, atol, pair.order)
     fresh = torch.ones_like(t, dtype=torch.bool)  # whether the last step of a row was accepted
     for _ in range(max_steps):
         left = end - t
         last = h.abs() >= left.abs()
         h = torch.where(last, left, h)
-        new, new_slope, error = _step(field, y, slope, t, h)
+        new, new_slope, error = _step(pair, field, y, slope, t, h)
         size = _rms(error / (atol + rtol * torch.maximum(y.abs(), new.abs())))
         taken = size <= 1  # NaN is not taken: the step shrinks until `_check` says so
-        factor = _SAFETY * size.clamp_min(1e-10) ** -0.2
+        factor = _SAFETY * size.clamp_min(1e-10) ** (-1 / pair.order)
         factor = torch.where(torch.isfinite(factor), factor, _SHRINK).clamp(_SHRINK, _GROW)
         factor = torch.where(fresh & taken, factor, factor.clamp(max=1.0))
         t = torch.where(taken, t + h, t)
@@ -77,24 +108,26 @@ def integrate(
         slope = torch.where(taken.reshape(shape), new_slope, slope)
         h, fresh = h * factor, taken
         done = taken & last
-        _check(~done & ~(h.abs() >= 1e-15 * t.abs().clamp_min(1e-15)), t, size)
+        _check(pair, ~done & ~(h.abs() >= 1e-15 * t.abs().clamp_min(1e-15)), t, size)
         if bool(done.any()):
             out[rows[done]] = y[done]
             rows, y, slope, t, h, fresh = (v[~done] for v in (rows, y, slope, t, h, fresh))
             if len(rows) == 0:
                 return out
             field = narrow(rows)
-    raise UserError(f"rk45: {max_steps} steps were not enough; loosen --tol")
+    raise UserError(f"{pair.name}: {max_steps} steps were not enough; loosen --tol")
 
 
-def _check(stuck: Tensor, t: Tensor, size: Tensor) -> None:
+def _check(pair: Pair, stuck: Tensor, t: Tensor, size: Tensor) -> None:
     """Say why the first of the rows ``stuck (b,)`` cannot go on from its time."""
     if not bool(stuck.any()):
         return
     row = int(stuck.nonzero()[0])
     if bool(torch.isfinite(size[row])):
-        raise UserError(f"rk45: the step vanished near t = {float(t[row]):.3g}; loosen --tol")
-    raise UserError(f"rk45: the velocity is not finite near t = {float(t[row]):.3g}")
+        raise UserError(
+            f"{pair.name}: the step vanished near t = {float(t[row]):.3g}; loosen --tol"
+        )
+    raise UserError(f"{pair.name}: the velocity is not finite near t = {float(t[row]):.3g}")
 
 
 def _rms(v: Tensor) -> Tensor:
@@ -106,7 +139,14 @@ def _scaled(h: Tensor, like: Tensor) -> Tensor:
 
 
 def _first_step(
-    field: Field, y: Tensor, slope: Tensor, t: Tensor, end: float, rtol: float, atol: float
+    field: Field,
+    y: Tensor,
+    slope: Tensor,
+    t: Tensor,
+    end: float,
+    rtol: float,
+    atol: float,
+    order: int,
 ) -> Tensor:
     """Starting step of Hairer, Norsett & Wanner (1993, II.4), for each row; one evaluation."""
     scale = atol + rtol * y.abs()
@@ -117,19 +157,21 @@ def _first_step(
     ahead = field(y + _scaled(h0, y) * slope, t + h0)
     d2 = _rms((ahead - slope) / scale) / h0.abs()
     bound = torch.maximum(d1, d2)
-    h1 = torch.where(bound <= 1e-15, (h0.abs() * 1e-3).clamp_min(1e-6), (0.01 / bound) ** 0.2)
+    h1 = torch.where(
+        bound <= 1e-15, (h0.abs() * 1e-3).clamp_min(1e-6), (0.01 / bound) ** (1 / order)
+    )
     return torch.minimum(torch.minimum(100 * h0.abs(), h1), span.abs()) * span.sign()
 
 
 def _step(
-    field: Field, y: Tensor, slope: Tensor, t: Tensor, h: Tensor
+    pair: Pair, field: Field, y: Tensor, slope: Tensor, t: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """New value, its slope (the next step's first stage) and the local error; six evaluations."""
+    """New value, its slope (the next step's first stage) and the local error."""
     step = _scaled(h, y)
     stages = [slope]
     new = y
-    for node, row in zip(_C, _A, strict=True):
+    for row in pair.rows:
         new = y + step * sum((a * k for a, k in zip(row, stages, strict=True) if a), start=0 * y)
-        stages.append(field(new, t + node * h))
-    error = step * sum((e * k for e, k in zip(_E, stages, strict=True) if e), start=0 * y)
+        stages.append(field(new, t + sum(row) * h))
+    error = step * sum((e * k for e, k in zip(pair.error, stages, strict=True) if e), start=0 * y)
     return new, stages[-1], error

@@ -16,7 +16,7 @@ from sgmkit.linear import triangular_inverse
 from sgmkit.score import SIGMA_DATA
 from sgmkit.sde import Kernel
 
-Prediction = Literal["noise", "v", "x", "edm"]
+Prediction = Literal["noise", "v", "x", "edm", "R"]
 
 
 def noise_operators(
@@ -28,7 +28,7 @@ def noise_operators(
     ``x``: the answer is the data. ``v``: ``c eps - s x`` with ``c = a s``,
     ``s = 1 / sqrt(1 + a^2)`` (Salimans & Ho 2022, app. D). ``edm``: Karras et al. 2022, table 1,
     with ``sigma = 1 / a``: ``x = (sd^2 a w + sd sqrt(1 + sd^2 a^2) answer) / (1 + sd^2 a^2)``.
-    a may have any sign, and be zero.
+    a may have any sign, and be zero. ``R`` is `whole_operator`'s: the noise of all phases.
 
     Raises:
         BadValue: for a prediction that is none of these, or that needs r = 1.
@@ -39,6 +39,8 @@ def noise_operators(
     if prediction == "noise":
         unit = torch.eye(driven).to(kernel.chol).expand(*t, driven, driven)
         return kernel.chol.new_zeros(*t, driven, k), unit
+    if prediction == "R":
+        raise BadValue("prediction 'R' is of all phases: see whole_operator")
     if driven > 1:
         raise BadValue(f"prediction {prediction!r} needs one driven phase, not {driven}; use noise")
     white, a = kernel.whiten[..., -1:, :], kernel.rho[..., -1:, None]
@@ -48,6 +50,19 @@ def noise_operators(
     power = 1 + (width * a).square()
     gain = width * a / power.sqrt()
     return white / power, gain if prediction == "v" else -gain
+
+
+def whole_operator(kernel: Kernel, factor: Tensor, driven: int) -> Tensor:
+    """``eps_d = L_dd^T (R^{-T} answer)_d``: the driven noise of a whole one, ``(*t, r, k)``.
+
+    The answer of prediction ``R`` (gDDIM, Zhang, Tao & Chen 2023, sec. 4): the noise of all phases
+    in the frame that the flow carries, score ``-R^{-T}`` of it.
+
+    Args:
+        factor: R, ``(*t, k, k)``; see `sgmkit.flow.flow_factor`.
+    """
+    back = torch.linalg.inv(factor).mT[..., -driven:, :]
+    return kernel.chol[..., -driven:, -driven:].mT @ back
 
 
 def rescale_operator(source: Tensor, target: Tensor, driven: int) -> Tensor:

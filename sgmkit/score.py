@@ -67,6 +67,19 @@ def denoise_operators(kernel: Kernel, driven: int, data_var: float) -> tuple[Ten
     return first, torch.where(weak, 0.0, from_tail[1])
 
 
+def full_score_operators(kernel: Kernel, driven: int, data_var: float) -> tuple[Tensor, Tensor]:
+    """Score of all phases, ``first u + second eps_d``: ``(*t, k, k)`` and ``(*t, k, r)``.
+
+    ``s = -S_t^{-1} (u - m_t E[x | u])``: the undriven phases' follows from the predicted data.
+    """
+    inverse = -kernel.whiten.mT
+    if kernel.mean.shape[-1] == driven == 1:
+        return torch.zeros_like(inverse), inverse
+    first, second = denoise_operators(kernel, driven, data_var)
+    rho = kernel.rho[..., None]
+    return inverse @ (kernel.whiten - rho @ first), -inverse @ rho @ second
+
+
 def normal_noise_operator(kernel: Kernel, driven: int, data_var: float) -> Tensor:
     r"""eps_d of data that is N(0, c) exactly, as an operator on u, ``(*t, r, k)``.
 
@@ -175,6 +188,7 @@ class TimeSampler:
         uniform: share of draws that are uniform on [t_min, T], which bounds the weights.
         bins: resolution of the table.
         sigma_data: of the edm weighting.
+        whole: whether the error is that of the noise of all phases; it counts if unweighted.
     """
 
     def __init__(
@@ -185,8 +199,10 @@ class TimeSampler:
         uniform: float = 0.1,
         bins: int = 8192,
         sigma_data: float = SIGMA_DATA,
+        whole: bool = False,
     ) -> None:
         self.sde, self.uniform, self._sigma_data = sde, uniform, sigma_data
+        self._whole = whole and weighting == "unweighted"
         self.weighting: Weighting = weighting
         self.t_min, self.t_max = t_min, sde.horizon
         self._nodes = self._table_nodes(bins)
@@ -241,8 +257,11 @@ class TimeSampler:
         return torch.unique(nodes)
 
     def _intensity(self, t: Tensor, kernel: Kernel) -> Tensor:
+        c = self.sde.data_var()
+        if self._whole:
+            return c * kernel.snr / (1 + c * kernel.snr)
         weight = weight_matrix(self.sde, t, kernel, self.weighting, self._sigma_data)
-        a, c = kernel.rho[..., -self.sde.driven :, None], self.sde.data_var()
+        a = kernel.rho[..., -self.sde.driven :, None]
         return 0.5 * c * (a.mT @ weight @ a)[..., 0, 0] / (1 + c * kernel.snr)
 
     def _information(self, kernel: Kernel) -> Tensor:

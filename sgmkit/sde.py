@@ -5,7 +5,6 @@ on the phase axis. Data is phase 0; the r phases that noise enters come last. Ti
 data at 0 to the horizon T. Every ``t`` is ``()`` or ``(B,)``.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +16,13 @@ from torch import Tensor
 from sgmkit.linear import (
     Matrix,
     as_matrix,
+    ordered_transition,
     ou_transition,
     scaled_cholesky,
     semidefinite_factor,
     stacked_factor,
     triangular_inverse,
 )
-
-NODES = 16
-"""Intervals of the rotation in `LinearSDE.point_flow` per unit of log t."""
 
 
 @dataclass(frozen=True)
@@ -103,28 +100,13 @@ class LinearSDE(ABC):
     def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """``Phi`` and ``Q`` of ``u_t | u_s ~ N(Phi u_s, Q)``, ``(*t, k, k)`` each.
 
-        Integrates the moment ODEs with the commutator-free Magnus scheme of fourth order
-        (Blanes & Moan 2006): each substep is two exact transitions with frozen coefficients.
+        Integrates the moment ODEs: see `sgmkit.linear.ordered_transition`. With t < s, Phi is the
+        noise-free way back, and Q is of no meaning.
         """
         s, t = torch.broadcast_tensors(s, t)
-        h = (t - s) / self.substeps
-        early, late = (s + place * h for place in _gauss_nodes(self.substeps, t))
-        drifts, noises = zip(
-            *((self.drift(node), self.diffusion(node)) for node in (early, late)), strict=True
+        return ordered_transition(
+            lambda now: (self.drift(now), self.diffusion(now)), s, t, self.substeps
         )
-        near, far = 0.25 + math.sqrt(3) / 6, 0.25 - math.sqrt(3) / 6
-        phi, cov = ou_transition(torch.zeros_like(drifts[0][0]), torch.zeros_like(noises[0][0]), h)
-        halves = [
-            ou_transition(
-                near * drifts[i] + far * drifts[1 - i], near * noises[i] + far * noises[1 - i], h
-            )
-            for i in (0, 1)
-        ]
-        for n in range(self.substeps):
-            for steps, spreads in halves:
-                phi = steps[n] @ phi
-                cov = steps[n] @ cov @ steps[n].mT + spreads[n]
-        return phi, cov
 
     def kernel(self, t: Tensor) -> Kernel:
         """The perturbation kernel at t, start covariance included (hybrid score matching's)."""
@@ -154,62 +136,10 @@ class LinearSDE(ABC):
         """``c = 1 - S0_00``: the data's variance if the total at t = 0 is to be one."""
         return 1.0 - (self.start_cov[0][0] if self.start_cov else 0.0)
 
-    def point_flow(self, t: Tensor, s: Tensor, nodes: int = 0) -> Tensor:
-        r"""Probability-flow transition of the noise, ``R_s R_t^{-1} (*t, k, k)``.
-
-        For data at one point x the flow carries ``u - m x`` by R with ``R' = (F + 1/2 D S^{-1}) R``
-        and ``R R^T = S`` (gDDIM, Zhang et al. 2023, eq. 15). R equals L up to a rotation O with
-        ``O' = W O``, ``W = Z - Lambda`` skew, where ``Z = L^{-1} F L + 1/2 L^{-1} D L^{-T}`` and
-        ``Lambda = L^{-1} L'`` is the lower triangle of ``Z + Z^T`` with halved diagonal. Only the
-        rotation is integrated (fourth order, in log t), so ``S`` is carried to ``S`` exactly.
-
-        Args:
-            t, s: from and to, ``()`` or ``(n,)``; s may be 0 if the start is proper.
-            nodes: intervals of the integration, for all alike; 0 takes `NODES` per unit of log t.
-        """
-        source, target = self.kernel(t), self.kernel(s)
-        rotation = torch.eye(self.phases, dtype=t.dtype, device=t.device).expand_as(source.chol)
-        if self.phases > 1:
-            # What is below the floor turns nothing; t = 0 itself is fine if S is proper there.
-            log_s, log_t = (x.clamp(min=1e-12 * self.horizon).log() for x in (s, t))
-            # Each interval takes as many nodes as it needs, whatever the others need.
-            count = nodes or (NODES * (log_s - log_t).abs()).ceil().clamp(min=2)
-            step = (log_s - log_t) / count
-            total = int(torch.as_tensor(count).max())
-            early, late = (
-                self._spin(torch.exp(log_t + torch.minimum(place, count + 0 * t) * step))
-                for place in _gauss_nodes(total, t)
-            )
-            h = step[..., None, None]
-            bracket = late @ early - early @ late
-            turns = torch.linalg.matrix_exp(
-                h / 2 * (early + late) + math.sqrt(3) / 12 * h**2 * bracket
-            )
-            for n, turn in enumerate(turns):
-                on = torch.as_tensor(n < count)[..., None, None]
-                rotation = torch.where(on, turn @ rotation, rotation)
-        return target.chol @ rotation @ source.whiten
-
-    def _spin(self, t: Tensor) -> Tensor:
-        """Generator of the rotation between L and R per unit of log t, skew ``(*t, k, k)``."""
-        kernel = self.kernel(t)
-        half = kernel.whiten @ self.diffusion(t) @ kernel.whiten.mT / 2
-        z = kernel.whiten @ self.drift(t) @ kernel.chol + half
-        both = z + z.mT
-        lower = torch.tril(both, -1) + torch.diag_embed(both.diagonal(dim1=-2, dim2=-1) / 2)
-        return t[..., None, None] * (z - lower)
-
     def _factor(self, spread: Tensor, cov: Tensor) -> Tensor:
         if self.phases == 1:
             return torch.hypot(spread, cov.sqrt())
         return stacked_factor(spread, scaled_cholesky(cov))
-
-
-def _gauss_nodes(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The two Gauss points of each of ``count`` unit intervals, ``(count, *1)`` to ``like``."""
-    start = torch.arange(count, dtype=like.dtype, device=like.device)
-    start = start.reshape(count, *([1] * like.ndim)) + 0.5
-    return start - math.sqrt(3) / 6, start + math.sqrt(3) / 6
 
 
 def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:

@@ -25,12 +25,19 @@ class Solver(ABC):
         cost: network evaluations for each step.
         stochastic: whether it draws noise.
         adaptive: whether it chooses its own steps; it then uses the two ends of the grid only.
+        history: earlier steps that a step builds on. The first ones lack them and are of lower
+            order, as is usual, so that the order shows once they are few and short.
+        coupled: whether a sample depends on its batch: an error norm over all of it, say.
+        citation: where it was published: authors, year, equation.
     """
 
     order: int = 1
     cost: int = 1
     stochastic: bool = False
-    adaptive: ClassVar[bool] = False
+    adaptive: bool = False
+    history: int = 0
+    coupled: bool = False
+    citation: ClassVar[str] = ""
 
     def supports(self, sde: LinearSDE) -> str | None:
         """Why this solver cannot integrate ``sde``, in a few words, or None if it can."""

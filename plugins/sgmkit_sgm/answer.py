@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sgmkit import BadValue, Kernel, LinearSDE
 from sgmkit.errors import Incompatible
+from sgmkit.flow import flow_factor
 from sgmkit.linear import Act, act, operators
 from sgmkit.prediction import (
     Prediction,
@@ -17,6 +18,7 @@ from sgmkit.prediction import (
     noise_label,
     noise_operators,
     rescale_operator,
+    whole_operator,
 )
 from sgmkit.score import normal_noise_operator, velocity_noise_operator
 
@@ -61,10 +63,14 @@ class Parameterisation:
 
     def __post_init__(self) -> None:
         name, k, r = type(self.sde).__name__, self.sde.phases, self.sde.driven
-        if self.prediction != "noise" and r > 1:
+        if self.whole and self.matching == "dsm":
+            raise BadValue(
+                "prediction = 'R' is of the noise given the data: take matching=hsm, not dsm"
+            )
+        if self.prediction not in ("noise", "R") and r > 1:
             raise Incompatible(
                 f"prediction {self.prediction!r} needs one driven phase, and {name} has {r}; "
-                "use prediction=noise"
+                "use prediction=noise or R"
             )
         if self.mixed != "none" and self.prediction != "noise":
             raise BadValue(
@@ -76,6 +82,16 @@ class Parameterisation:
                 f"mixed = 'velocity' needs a phase that no noise enters, and {name} drives all "
                 f"{k}; use mixed=normal"
             )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer is the noise of all phases, in the frame of R."""
+        return self.prediction == "R"
+
+    @property
+    def outputs(self) -> int:
+        """Phases that the network answers for."""
+        return self.sde.phases if self.whole else self.sde.driven
 
     def single(self, t: float) -> Local:
         """At one time, the noise being that of the kernel: plain numbers, for any device."""
@@ -108,6 +124,9 @@ class Parameterisation:
         plain = (self.prediction, self.mixed) == ("noise", "none")
         if plain and (self.matching == "hsm" or given is not None):
             return scale, label
+        if self.whole:
+            second = whole_operator(kernel, flow_factor(self.sde, t), r)
+            return scale, label, second.new_zeros(*second.shape[:-1], self.sde.phases), second
         first, second = noise_operators(kernel, r, self.prediction, self.sigma_data)
         if self.mixed == "normal":
             first = normal_noise_operator(kernel, r, var)

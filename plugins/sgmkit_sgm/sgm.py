@@ -17,8 +17,10 @@ from typing_extensions import Doc
 
 from sgmkit import BadValue, Batch, Kernel, LinearSDE, Loss, Model, Network, Noise, Reverse
 from sgmkit.errors import Incompatible
+from sgmkit.flow import flow_factor
 from sgmkit.linear import Operator, act, semidefinite_factor
-from sgmkit.prediction import Prediction
+from sgmkit.prediction import Prediction, whole_operator
+from sgmkit.reverse import Predict
 from sgmkit.score import (
     SIGMA_DATA,
     TimeSampler,
@@ -44,7 +46,8 @@ class Match:
         t: times, ``(B,)`` float64 on the CPU.
         density: that they were drawn with, ``(B,)``.
         weight: W of the loss, ``(B, r, r)``; see `sgmkit.score.weight_matrix`.
-        error: driven noise less the network's, ``(B, r, *event)``.
+        error: driven noise less the network's, ``(B, r, *event)``; of all phases, k for r, where
+            the network predicts the whole noise.
     """
 
     t: Tensor
@@ -102,7 +105,8 @@ class Sgm(Model):
         self.form = Parameterisation(sde, prediction, mixed, matching, sigma_data)
         channels, *sizes = self.event
         self.network = network(
-            in_shape=(sde.phases * channels, *sizes), out_shape=(sde.driven * channels, *sizes)
+            in_shape=(sde.phases * channels, *sizes),
+            out_shape=(self.form.outputs * channels, *sizes),
         )
         if mixed == "normal":
             shape = (sde.driven, channels, *(1 for _ in sizes))
@@ -110,16 +114,23 @@ class Sgm(Model):
         self._recent: dict[float, Local] = {}
 
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
+        whole = self.whole_noise if self.form.whole else None
         if y is None:
-            return Reverse(self.sde, self.eps, noise)
+            return Reverse(self.sde, self.eps, noise, whole=whole)
         if not self.network.classes:
             raise Incompatible("the network has no classes; leave the labels out")
         labels = y.to(self.state_like().device)
+
+        def narrow(predict: Callable[..., Tensor]) -> Callable[[Tensor], Predict]:
+            return lambda index: partial(predict, y=labels[index.to(labels.device)])
+
         return Reverse(
             self.sde,
             partial(self.eps, y=labels),
             noise,
-            lambda index: partial(self.eps, y=labels[index.to(labels.device)]),
+            narrow(self.eps),
+            whole and partial(whole, y=labels),
+            whole and narrow(whole),
         )
 
     def decode(self, u: Tensor, noise: Noise | None = None) -> Tensor:
@@ -133,14 +144,11 @@ class Sgm(Model):
             t: ``()`` or ``(B,)``, float64; on the CPU where it is ``()``.
             y: labels ``(B,)`` or None.
         """
-        if t.ndim:
-            return self._noise(u, self.form.each(t, self.sde.kernel(t), None, u), y)
-        local = self._recent.get(key := float(t))
-        if local is None:
-            if len(self._recent) >= KEPT:
-                self._recent.clear()
-            local = self._recent[key] = self.form.single(key)
-        return self._noise(u, local, y)
+        return self._noise(u, self._local(t, u), y)
+
+    def whole_noise(self, u: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """Noise of all phases in the frame of R, ``(B, k, *event)``, where that is predicted."""
+        return self._answer(u, self._local(t, u), y)
 
     def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
         """The weighted squared error, averaged over t, in units of what Normal data would leave.
@@ -175,14 +183,30 @@ class Sgm(Model):
             phi, factor = self.sde.kernel_from(t)
             given = Kernel(phi[..., 0], factor @ factor.mT, factor)
             u = act(phi.to(x), self._start(x, noise)) + act(factor.to(x), eps)
-        found = self._noise(u, self.form.each(t, kernel, given, u), y)
+        local = self.form.each(t, kernel, given, u)
         weight = weight_matrix(self.sde, t, given, self.weighting, self.sigma_data)
-        return Match(t, density, weight, eps[:, -self.sde.driven :] - found)
+        if not self.form.whole:
+            found = self._noise(u, local, y)
+            return Match(t, density, weight, eps[:, -self.sde.driven :] - found)
+        factor = flow_factor(self.sde, t)
+        error = act(torch.linalg.solve(factor, kernel.chol).to(u), eps) - self._answer(u, local, y)
+        to_driven = whole_operator(kernel, factor, self.sde.driven)
+        every = to_driven.mT @ weight @ to_driven
+        if self.weighting == "unweighted":
+            every = 2 * torch.eye(self.sde.phases).to(every).expand_as(every)
+        return Match(t, density, every, error)
 
     @cached_property
     def _times(self) -> TimeSampler:
         share = 1.0 if self.sampling == "uniform" else 0.1
-        return TimeSampler(self.sde, self.weighting, self.t_min, share, sigma_data=self.sigma_data)
+        return TimeSampler(
+            self.sde,
+            self.weighting,
+            self.t_min,
+            share,
+            sigma_data=self.sigma_data,
+            whole=self.form.whole,
+        )
 
     def _start(self, x: Tensor, noise: Noise) -> Tensor:
         """u_0 given x, ``(B, k, *event)``, from the law that ``start_cov`` states."""
@@ -193,15 +217,30 @@ class Sgm(Model):
         start[:, 0] += x
         return start
 
-    def _noise(self, u: Tensor, local: Local, y: Tensor | None) -> Tensor:
-        """What the network says of states ``(B, k, *event)``: noise ``(B, r, *event)``."""
+    def _local(self, t: Tensor, u: Tensor) -> Local:
+        """Coefficients at t ``()`` or ``(B,)``, for states like u."""
+        if t.ndim:
+            return self.form.each(t, self.sde.kernel(t), None, u)
+        local = self._recent.get(key := float(t))
+        if local is None:
+            if len(self._recent) >= KEPT:
+                self._recent.clear()
+            local = self._recent[key] = self.form.single(key)
+        return local
+
+    def _answer(self, u: Tensor, local: Local, y: Tensor | None) -> Tensor:
+        """What the network says of states ``(B, k, *event)``, phase by phase."""
         phases = [part * s for part, s in zip(u.unbind(1), local.scale, strict=True)]
         z = phases[0] if len(phases) == 1 else torch.cat(phases, 1)
         z = z.to(next(self.network.parameters(), z).dtype)
         label = local.label
         c = label.to(z) if isinstance(label, Tensor) else z.new_full((len(z),), label)
         answer = self.network(z, c, y).to(u.dtype)  # under autocast it speaks bfloat16
-        answer = answer.unflatten(1, (self.sde.driven, self.event[0]))
+        return answer.unflatten(1, (self.form.outputs, self.event[0]))
+
+    def _noise(self, u: Tensor, local: Local, y: Tensor | None) -> Tensor:
+        """The driven noise of states ``(B, k, *event)``, ``(B, r, *event)``."""
+        answer = self._answer(u, local, y)
         if self.mixed == "normal":
             fixed, own = local.acts
             return mix_noise(fixed(u), own(answer), self.mixing_logit)

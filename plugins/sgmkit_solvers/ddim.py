@@ -1,36 +1,44 @@
-"""The exponential step."""
+"""The exponential step, with as much noise as wanted."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
+from typing_extensions import Doc
 
-from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.linear import Operator, operators
+from sgmkit import LinearSDE
+from sgmkit.exponential import root
+from sgmkit.flow import one_point
+from sgmkit.scheme import Scheme, Step, single
 from sgmkit.score import denoise_operators
-from sgmkit.tables import tabled
 
 
 @dataclass(frozen=True)
-class DDIM(Solver):
-    """Exact probability flow of data at the predicted point, for any number of phases.
+class DDIM(Scheme):
+    """The exact reverse process of data at the predicted point, for any number of phases.
 
-    ``u_s = m_s x + R_s R_t^{-1} (u_t - m_t x)`` with x = E[x | u_t]. For k = 1 it is DDIM (Song,
-    Meng & Ermon 2021, eq. 12); for k > 1 it is gDDIM's step (Zhang, Tao & Chen 2023), with the
-    noise of the undriven phases taken from the whitened channel. Data at one point are reached in
-    one step.
+    ``u_s = m_s x + Phi^ (u_t - m_t x) + P^{1/2} z`` with x = E[x | u_t]. Without noise, for k = 1,
+    it is DDIM (Song, Meng & Ermon 2021, eq. 12); for k > 1, and with noise, gDDIM (Zhang, Tao &
+    Chen 2023, prop. 6), the undriven phases' noise taken from the whitened channel. lam = 1 is
+    DDPM's posterior. Data at one point are reached in one step.
     """
 
-    def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
-        for t, step in zip(grid[:-1], _table(rev.sde, grid), strict=True):
-            u = step(u, rev.eps(u, t))
-        return u
+    lam: Annotated[float, Ge(0), Doc("noise: 0 is the flow, 1 the reverse SDE")] = 0.0
 
+    citation = "Song, Meng & Ermon 2021, eq. 12; Zhang, Tao & Chen 2023, prop. 6"
 
-@tabled
-def _table(sde: LinearSDE, grid: Tensor) -> list[Operator]:
-    """Each step, on u and eps."""
-    t, s = grid[:-1], grid[1:]
-    source, flow = sde.kernel(t), sde.point_flow(t, s)
-    gain = sde.kernel(s).mean[..., None] - flow @ source.mean[..., None]
-    from_u, from_eps = denoise_operators(source, sde.driven, sde.data_var())
-    return operators(flow + gain @ from_u, gain @ from_eps)
+    @property
+    def stochastic(self) -> bool:
+        return self.lam > 0
+
+    def steps(self, sde: LinearSDE, grid: Tensor) -> list[Step]:
+        t, s = grid[:-1], grid[1:]
+        kernel = sde.kernel(t)
+        keep, spread = one_point(sde, t, s, self.lam**2)
+        gain = sde.kernel(s).mean[..., None] - keep @ kernel.mean[..., None]
+        from_u, from_eps = denoise_operators(kernel, sde.driven, sde.data_var())
+        parts = [keep + gain @ from_u, gain @ from_eps]
+        if not self.lam:
+            return single(t, *parts)
+        return single(t, *parts, root(spread), draws=1)

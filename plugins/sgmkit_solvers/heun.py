@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from typing_extensions import Doc
 
@@ -25,6 +25,9 @@ class Heun(Solver):
     EDM that is the published algorithm; its Euler step to zero is the last-step rule ``mean``, no
     step of the grid: N steps there are N - 1 here, and S_churn is N/(N - 1) times ``churn``.
     As there, a churned first step starts beyond the horizon unless ``s_max`` forbids it.
+
+    ``alpha`` places the second call at this share of the step, and weighs it with 1/(2 alpha):
+    1/2 is the midpoint rule, 2/3 Ralston's, and all are of second order (ibid., alg. 3).
     """
 
     churn: Annotated[
@@ -33,9 +36,11 @@ class Heun(Solver):
     s_min: Annotated[float, Ge(0), Doc("smallest noise level that is churned")] = 0.0
     s_max: Annotated[float, Ge(0), Doc("largest noise level that is churned")] = math.inf
     s_noise: Annotated[float, Gt(0), Doc("factor on the standard deviation of the noise")] = 1.0
+    alpha: Annotated[float, Gt(0), Le(1), Doc("where in a step the second call is made")] = 1.0
 
     order = 2
     cost = 2
+    citation = "Karras et al. 2022, alg. 2"
 
     @property
     def stochastic(self) -> bool:
@@ -44,13 +49,13 @@ class Heun(Solver):
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
         start = self.raised(rev.sde, grid)
         jumps = self.jumps(rev.sde, grid[:-1], start) if self.churn else [None] * len(start)
-        rows = zip(grid[:-1], start, grid[1:], jumps, _table(rev.sde, start, grid[1:]), strict=True)
-        for t, high, s, jump, (first, both) in rows:
+        steps = _table(rev.sde, start, grid[1:], self.alpha)
+        for t, high, jump, (inner, first, both) in zip(grid[:-1], start, jumps, steps, strict=True):
             if jump and high > t:
                 u = jump(u, rev.noise(u))
             eps = rev.eps(u, high)
             ahead = first(u, eps)
-            u = both(u, eps, ahead, rev.eps(ahead, s))
+            u = both(u, eps, ahead, rev.eps(ahead, inner))
         return u
 
     def raised(self, sde: LinearSDE, grid: Tensor) -> Tensor:
@@ -71,10 +76,15 @@ class Heun(Solver):
 
 
 @tabled
-def _table(sde: LinearSDE, t: Tensor, s: Tensor) -> list[tuple[Operator, Operator]]:
-    """An Euler step on u and eps, and the trapezoid on these and their like ahead."""
+def _table(
+    sde: LinearSDE, t: Tensor, s: Tensor, alpha: float
+) -> list[tuple[Tensor, Operator, Operator]]:
+    """The time of the second call, the Euler step to it on u and eps, and the step on all four."""
+    inner = s if alpha == 1 else t + alpha * (s - t)
     h, unit = (s - t)[:, None, None], torch.eye(sde.phases, dtype=t.dtype)
-    (drift, push), (later, last) = (flow_operators(sde, now, sde.kernel(now)) for now in (t, s))
-    euler = operators(unit + h * drift, h * push)
-    both = operators(*(unit + h / 2 * drift, h / 2 * push), *(h / 2 * later, h / 2 * last))
-    return list(zip(euler, both, strict=True))
+    (drift, push), (later, last) = (flow_operators(sde, x, sde.kernel(x)) for x in (t, inner))
+    weight = 1 / (2 * alpha)
+    part, near, far = alpha * h, (1 - weight) * h, weight * h
+    euler = operators(unit + part * drift, part * push)
+    both = operators(unit + near * drift, near * push, far * later, far * last)
+    return list(zip(inner, euler, both, strict=True))

@@ -41,6 +41,7 @@ class SSEM(Solver):
     ] = "euler"
 
     stochastic = True
+    citation = "Dockhorn, Vahdat & Kreis 2022, sec. 3.3"
 
     @property
     def order(self) -> int:

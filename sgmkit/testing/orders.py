@@ -1,13 +1,15 @@
 """Measured orders of convergence, over a fixed log-SNR interval."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from sgmkit.noise import SeededNoise
-from sgmkit.solver import Solver
+from sgmkit.solver import Solver, time_at_snr
 from sgmkit.testing.probes import SilentNoise, affine_map
 from sgmkit.testing.problems import FINEST, Problem
 
@@ -40,12 +42,15 @@ def measured_order(solver: Solver, problem: Problem, *, uneven: bool = False) ->
     distance of mean and covariance from the exact ones, without Monte Carlo: the solver is
     probed as an affine map, so the problem's law must be one Gaussian in one coordinate.
     An order is what shows as steps shrink: where 64 steps fall short but rise, more decide.
+    A method that builds on two or more earlier steps has an order once it is started: the first
+    step is then split into ever shorter ones.
 
     Args:
         uneven: use grids of alternating short and long steps instead of equal ones in log-SNR.
     """
     error = weak_error if solver.stochastic else strong_error
     grid, most = (problem.uneven, FINEST // 2) if uneven else (problem.grid, FINEST)
+    grid = partial(_started, problem, grid) if solver.history > 1 else grid
     errors = {n: error(solver, problem, grid(n)) for n in (32, 64)}
     steps, order, before = 64, _slope(errors[32], errors[64]), -math.inf
     while before + RISE < order < solver.order - DOUBT and steps < most:
@@ -53,6 +58,17 @@ def measured_order(solver: Solver, problem: Problem, *, uneven: bool = False) ->
         errors[steps] = error(solver, problem, grid(steps))
         before, order = order, _slope(errors[steps // 2], errors[steps])
     return Order(order, errors)
+
+
+def _started(problem: Problem, grid: Callable[[int], Tensor], steps: int) -> Tensor:
+    """The grid with its first step split: twelve times halved, in log-SNR."""
+    times = grid(steps)
+    first, second = problem.sde.kernel(times[:2]).snr.log()
+    shares = 0.5 ** torch.arange(12, 0, -1, dtype=times.dtype)
+    between = time_at_snr(
+        problem.sde, first + shares * (second - first), float(times[1]), float(times[0])
+    )
+    return torch.cat([times[:1], between, times[1:]])
 
 
 def _slope(coarse: float, fine: float) -> float:

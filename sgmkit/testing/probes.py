@@ -11,6 +11,9 @@ from sgmkit.solver import Solver
 from sgmkit.testing.problems import Problem
 from sgmkit.testing.result import CheckFailed, NotApplicable, require
 
+LOUD = 0.5
+"""Noise of the row that shows whether responses add up."""
+
 
 class SilentNoise(Noise):
     """Noise for a solver that says it needs none: any draw fails the check."""
@@ -35,10 +38,11 @@ class ImpulseNoise(Noise):
     """Zeros, but for one number in each row: a solver's response to each of its draws.
 
     Element e of draw n is one in the row ``first + offset_n + e`` and zero in all others, whatever
-    the stream. A first run with ``first`` rows, all of them silent, records how large draws are.
+    the stream, and `LOUD` everywhere in the last of the first rows. A first run with these alone,
+    all of them silent, records how large draws are.
 
     Args:
-        first: number of silent rows.
+        first: number of rows before the impulses.
         sizes: elements of one row of each draw, from the first run.
     """
 
@@ -55,6 +59,7 @@ class ImpulseNoise(Noise):
             require(same, "how often or how much it draws depends on the batch")
             row = self._first + sum(self._planned[:number])
             out.view(len(out), -1)[row : row + size] = torch.eye(size, dtype=out.dtype)
+            out[self._first - 1] = LOUD
         self.sizes.append(size)
         return out
 
@@ -96,15 +101,16 @@ def affine_map(solver: Solver, problem: Problem, grid: Tensor) -> AffineMap:
     """
     k = problem.sde.phases
     probe = torch.linspace(-2.0, 3.0, k, dtype=torch.float64)
-    silent = torch.cat([torch.zeros(1, k), torch.eye(k), probe[None]]).to(grid)[..., None]
+    rows = [torch.zeros(1, k), torch.eye(k), probe[None], torch.zeros(1, k)]
+    silent = torch.cat(rows).to(grid)[..., None]
     plan = ImpulseNoise(len(silent))
     solver.solve(problem.reverse(plan), silent.clone(), grid)
     noise = ImpulseNoise(len(silent), tuple(plan.sizes))
     starts = torch.cat([silent, silent[:1].expand(sum(plan.sizes), -1, -1)])
     ends = solver.solve(problem.reverse(noise), starts.clone(), grid)[..., 0]
     shift = ends[0]
-    found = AffineMap((ends[1 : k + 1] - shift).mT, (ends[k + 2 :] - shift).mT, shift)
-    expected = found.matrix @ probe + shift
-    if not torch.allclose(ends[k + 1], expected, rtol=1e-7, atol=1e-7):
+    found = AffineMap((ends[1 : k + 1] - shift).mT, (ends[k + 3 :] - shift).mT, shift)
+    expected = torch.stack([found.matrix @ probe, LOUD * found.responses.sum(1)]) + shift
+    if not torch.allclose(ends[k + 1 : k + 3], expected, rtol=1e-7, atol=1e-7):
         raise NotApplicable("it is not an affine map where the score is linear")
     return found

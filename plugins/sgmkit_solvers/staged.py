@@ -1,0 +1,92 @@
+"""Exponential Runge-Kutta methods: the stages of a step go from its start."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+from typing_extensions import Doc
+
+from sgmkit.methods import Node, Rule, Staged
+
+Order = Annotated[int, Ge(1), Le(3), Doc("of convergence, and stages of each step")]
+Inner = Annotated[
+    Literal["logsnr", "t", "sqrt"], Doc("variable in which the stages of a step are placed")
+]
+Final = Annotated[
+    Literal["published", "taylor"],
+    Doc("last combination: of two answers, or of all with exact moments"),
+]
+
+Share = Annotated[
+    float, Ge(0), Le(1), Doc("ancestral noise of each step, in units of the posterior's deviation")
+]
+
+
+@dataclass(frozen=True)
+class DPMSingle(Staged):
+    """DPM-Solver-1, -2 and -3: the noise through the stages of one step.
+
+    Lu et al. 2022, alg. 1 and 2. Stages lie at 1/2, or 1/3 and 2/3, of the step.
+    """
+
+    order: Order = 2
+    inner: Inner = "logsnr"
+    final: Final = "published"
+    ancestral: Share = 0.0
+
+    form = "noise"
+    citation = "Lu et al. 2022 (DPM-Solver), alg. 1 and 2"
+
+    def nodes(self) -> tuple[Node, ...]:
+        if self.order == 1:
+            return (Node(1),)
+        if self.order == 2:
+            rule: Rule = "half" if self.final == "published" else "exact"
+            return Node(1 / 2), Node(1, (0, 1), rule)
+        return (
+            Node(1 / 3),
+            Node(2 / 3, (0, 1)),
+            Node(1, (0, 2) if self.final == "published" else (0, 1, 2)),
+        )
+
+
+@dataclass(frozen=True)
+class DPMPPSingle(DPMSingle):
+    """DPM-Solver++(1S, 2S, 3S): the data through the stages of one step, for any k."""
+
+    form = "data"
+    citation = "Lu et al. 2022 (DPM-Solver++), alg. 1"
+
+
+@dataclass(frozen=True)
+class DPMPPSDE(Staged):
+    """DPM-Solver++ SDE: two stages that are ancestral both, each from the start of the step.
+
+    As in k-diffusion, which names it; the data of the middle are held for the whole step.
+    """
+
+    ancestral: Share = 1.0
+
+    every_stage = True
+    citation = "Lu et al. 2022 (DPM-Solver++), sec. 5; k-diffusion's dpmpp_sde"
+
+    def nodes(self) -> tuple[Node, ...]:
+        return Node(1 / 2), Node(1, (1,))
+
+
+@dataclass(frozen=True)
+class SEEDS(Staged):
+    """Stochastic exponential steps of the reverse SDE, the noise held or extrapolated.
+
+    Gonzalez et al. 2023 (SEEDS-1 and SEEDS-2): the stages share one path of the noise. For k > 1
+    it needs small steps: what is exact, the drift turned round, grows on its own.
+    """
+
+    stages: Annotated[int, Ge(1), Le(2), Doc("network calls of a step")] = 2
+
+    form = "noise"
+    eta = 1.0
+    citation = "Gonzalez et al. 2023, alg. 1 and 2"
+
+    def nodes(self) -> tuple[Node, ...]:
+        return (Node(1),) if self.stages == 1 else (Node(1 / 2), Node(1, (0, 1), "half"))

@@ -1,0 +1,54 @@
+"""Variables of a time grid: in which answers are polynomials, and stages are placed."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from sgmkit.errors import BadValue
+from sgmkit.score import weight_matrix
+from sgmkit.sde import LinearSDE
+from sgmkit.solver import time_at_snr
+
+Variable = Literal["t", "logsnr", "sigma"]
+
+
+def coordinate(sde: LinearSDE, variable: Variable, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The variable's value and its derivative by time at ``t (*t)``.
+
+    ``logsnr`` is half the log signal-to-noise ratio, DPM-Solver's lambda; ``sigma`` the noise level
+    ``1/|rho|``, sigma itself for VE and DEIS' rho.
+    """
+    if variable == "t":
+        return t, torch.ones_like(t)
+    if variable not in get_args(Variable):
+        raise BadValue(f"variable {variable!r} is none of {', '.join(get_args(Variable))}")
+    kernel = sde.kernel(t)
+    a = kernel.rho[..., -sde.driven :, None]
+    rate = -0.5 * (a.mT @ weight_matrix(sde, t, kernel, "likelihood") @ a)[..., 0, 0] / kernel.snr
+    if variable == "logsnr":
+        return 0.5 * kernel.snr.log(), rate
+    sigma = kernel.snr.rsqrt()
+    return sigma, -sigma * rate
+
+
+def place(sde: LinearSDE, variable: str, t: Tensor, s: Tensor, share: float) -> Tensor:
+    """The times a share of the way from ``t (n,)`` to ``s (n,)``, even in a variable.
+
+    One of `Variable`, or ``sqrt``, which is even in the root of t.
+    """
+    if variable == "t":
+        return t + share * (s - t)
+    if variable == "sqrt":
+        return (t.sqrt() + share * (s.sqrt() - t.sqrt())).square()
+    low, high = float(s.min()), float(t.max())
+    if variable == "logsnr":
+        start, end = (sde.kernel(x).snr.log() for x in (t, s))
+        return time_at_snr(sde, start + share * (end - start), low, high)
+    start, end = (noise_level(sde, x) for x in (t, s))
+    return time_at_snr(sde, -2 * (start + share * (end - start)).log(), low, high)
+
+
+def noise_level(sde: LinearSDE, t: Tensor) -> Tensor:
+    """``1/|rho|``, ``(*t)``: sigma for VE, sigma/alpha for VP."""
+    return sde.kernel(t).snr.rsqrt()
