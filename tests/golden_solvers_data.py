@@ -7,9 +7,16 @@ import torch
 from torch import Tensor
 
 from sgmkit import Batch, ClockedSDE, Dataset, LinearSDE, Mixture, RecordedNoise, Reverse
+from sgmkit.methods import Node, Staged
+from sgmkit.variable import coordinate
+from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.ve import EDM, VE
 from sgmkit_sdes.vp import VP, Geometric, SubVP
+from sgmkit_solvers.staged import DPMSingle
+
+ROWS = 12
+"""Samples of each reference run."""
 
 
 def phases(states: Tensor) -> Tensor:
@@ -63,6 +70,65 @@ MIXTURE = Law(
     [[0.09, 0.16], [0.25, 0.05], [0.12, 0.12]],
 )
 """The mixture of all reference numbers."""
+
+
+def problem(sde, draws=None, rows=ROWS):
+    """The exact problem on recorded draws, and the list that its network's inputs go to."""
+    model, seen = Exact(sde, MIXTURE), []
+
+    def predict(u, t):
+        seen.append(u)
+        return model.eps(u, t)
+
+    return Reverse(sde, predict, RecordedNoise(draws or [torch.zeros(rows, 0)])), seen
+
+
+def stepped(rev, u, grid, solvers):
+    """A run with a solver of its own for each step."""
+    for i, solver in enumerate(solvers):
+        u = solver.solve(rev, u, grid[i : i + 2])
+    return u
+
+
+def churned(heun, solver, rev, u, grid):
+    """A run of a solver whose steps start where `Heun` with its churn raises the noise level."""
+    start = heun.raised(rev.sde, grid)
+    jumps = heun.jumps(rev.sde, grid[:-1], start)
+    for t, high, s, jump in zip(grid[:-1], start, grid[1:], jumps, strict=True):
+        if high > t:
+            u = jump(u, rev.noise(u))
+        u = solver.solve(rev, u, torch.stack([high, s]))
+    return u
+
+
+def left_sums(form, variable, t, s, count):
+    """`sgmkit.exponential.moments` as DEIS and gDDIM take them.
+
+    They sum over 10000 points of each step, even in the variable, its start among them.
+    """
+    theta = torch.arange(10_000, dtype=t.dtype) / 10_000
+    nodes, width = t[:, None] + (s - t)[:, None] * theta, s - t
+    if variable == "sigma":  # the rate, and what carries it to the end, make a constant
+        (start, slope), (end, _) = (coordinate(form.sde, variable, x) for x in (t, s))
+        nodes, width = t[:, None], (end - start) / slope
+    ways = form.carry(nodes.flatten(), s[:, None].expand_as(nodes).flatten())
+    pushed = (ways @ form.rate(nodes.flatten())).unflatten(0, nodes.shape)
+    pushed = pushed * width[:, None, None, None]
+    return torch.stack([(pushed * theta[:, None, None] ** i).mean(1) for i in range(count)], 1)
+
+
+@dataclass(frozen=True)
+class EarlyStage(Staged):
+    """DPM-Solver-2 with its stage at a third of the step: the lower order of adaptive runs."""
+
+    form = "noise"
+
+    def nodes(self):
+        return Node(1 / 3), Node(1, (0, 1), "half")
+
+
+STAGES = {2: (DPMSingle(order=1), DPMSingle(order=2)), 3: (EarlyStage(), DPMSingle(order=3))}
+"""For each order, the solvers that adaptive runs compare: of one order less, and of that order."""
 
 
 @dataclass(frozen=True)

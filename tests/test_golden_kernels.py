@@ -24,6 +24,7 @@ from golden_data import (
 from processes import f64
 from torch import Tensor
 
+from sgmkit.flow import point_flow
 from sgmkit.linear import act, scaled_cholesky
 from sgmkit.score import (
     mix_noise,
@@ -383,7 +384,7 @@ def test_gddim_square_roots():
     golden = load("gddim_cld")
     times, roots = golden["rev_ts"], golden["R_rev_rk"]
     right = times / 1.00001
-    flow = GDDIM.point_flow(right[:-1], right[1:], nodes=64)
+    flow = point_flow(GDDIM, right[:-1], right[1:], intervals=64)
     theirs = roots[1:] @ torch.linalg.inv(roots[:-1])
     target, source = GDDIM.kernel(right[1:]), GDDIM.kernel(right[:-1])
     assert float((target.whiten @ (flow - theirs) @ source.chol).abs().max()) < 3e-7

@@ -79,6 +79,10 @@ def test_k_diffusion():
     assert close(-out.nats, golden["lik_exacttrace"], 1e-7)
     assert close(-out.parts["exact"], golden["lik_true_logp_sigma_min"], 1e-11)
     assert close(out.parts["mismatch"], golden["lik_prior_mismatch"], 1e-7)
+    draws = [0.25 + 0.5 * golden["lik_hutch01"]]
+    out = likelihood(EDM(sigma_max=50.0), golden["lik_x"], 0.01, 1e-8, draws, probes=1)
+    assert close(-out.nats, golden["lik_tol1e-10"], 1e-7)
+    assert close(-out.nats, golden["lik_tol1e-04"], 5e-3)
 
 
 CLDS = {

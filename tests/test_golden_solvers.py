@@ -11,15 +11,14 @@ from itertools import pairwise
 import pytest
 import torch
 from golden_data import load
-from golden_solvers_data import MIXTURE, close, phases
+from golden_solvers_data import close, phases, problem
 
-from sgmkit import RecordedNoise, Reverse, time_grid
+from sgmkit import time_grid
 from sgmkit.linear import as_matrix, ou_transition
 from sgmkit.solver import finish
-from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
-from sgmkit_sdes.ve import EDM, VE
-from sgmkit_sdes.vp import VP, SubVP
+from sgmkit_sdes.ve import EDM
+from sgmkit_sdes.vp import VP
 from sgmkit_solvers.euler import Euler
 from sgmkit_solvers.heun import Heun
 from sgmkit_solvers.rk45 import RK45
@@ -32,17 +31,6 @@ CLDS = {
 }
 GRIDS = {"linear": "uniform", "quadratic": "quadratic"}
 RUNS = [(n, grid, den) for n in (20, 50) for grid in GRIDS for den in (0, 1)]
-
-
-def problem(sde, draws=None, rows=12):
-    """The exact problem on recorded draws, and the list that its network's inputs go to."""
-    model, seen = Exact(sde, MIXTURE), []
-
-    def predict(u, t):
-        seen.append(u)
-        return model.eps(u, t)
-
-    return Reverse(sde, predict, RecordedNoise(draws or [torch.zeros(rows, 0)])), seen
 
 
 def tag_of(n, grid, den):
@@ -194,61 +182,6 @@ def test_cld_repository_vp_probability_flow():
     u = RK45(rtol=1e-10, atol=1e-10).solve(rev, golden["z_x"][:, None], ends)
     assert close(u[:, 0], golden["ode_tol1e-11_den0_final"], 1e-8)
     assert close(denoised(rev, u)[:, 0], golden["ode_tol1e-11_den1_final"], 1e-8)
-
-
-SCORE_SDES = {  # runs of 20 steps, runs of 100 steps, eps, scale of x_T, tolerance of runs
-    "vp": (VP(beta_min=0.1, beta_max=12.0), VP(), 1e-3, 1.0, 1e-11),
-    "subvp": (SubVP(), SubVP(), 1e-3, 1.0, 1e-11),
-    "ve": (VE(), VE(), 1e-5, 50.0, 1e-6),
-}
-
-
-def score_sde_run(sde, u, noise, eps, n):
-    """Score-SDE's Euler-Maruyama: steps of 1/N whatever the spacing of ``linspace(1, eps, N)``."""
-    rev, seen = problem(sde, list(noise[:n, :, None]))
-    solver = Euler()
-    times = torch.linspace(1.0, eps, n, dtype=torch.float64)
-    for t in times[:-1]:
-        u = solver.solve(rev, u, torch.stack([t, t - 1 / n]))
-    mean = u + rev.drift(u, times[-1]) / n
-    return mean + rev.brownian(u, times[-1], times[-1] - 1 / n), mean, torch.stack(seen)
-
-
-@pytest.mark.parametrize("name", SCORE_SDES)
-def test_score_sde_euler_maruyama(name):
-    golden = load(f"scoresde_sampler_{name}")
-    sde, sde_100, eps, scale, tolerance = SCORE_SDES[name]
-    start = scale * golden["z_T"][:, None]
-    out, mean, seen = score_sde_run(sde, start, golden["noise"], eps, 20)
-    assert close(seen[:, :, 0], golden["run_euler_maruyama__none_evals"], tolerance)
-    assert close(out[:, 0], golden["run_euler_maruyama__none_den0"], tolerance)
-    assert close(mean[:, 0], golden["run_euler_maruyama__none_den1"], tolerance)
-    out, mean, _ = score_sde_run(sde_100, start, golden["noise100"], eps, 100)
-    assert close(out[:, 0], golden["run100_euler_maruyama_den0"], tolerance)
-    assert close(mean[:, 0], golden["run100_euler_maruyama_den1"], tolerance)
-
-
-@pytest.mark.parametrize("n", [20, 1000])
-@pytest.mark.parametrize("name", SCORE_SDES)
-def test_score_sde_single_steps(name, n):
-    """One step from a time of its own for each row."""
-    golden = load(f"scoresde_sampler_{name}")
-    rev, _ = problem(SCORE_SDES[name][0], [golden["noise"][0][:, None]])
-    u, t = golden["x_single"][:, None], golden["t_single"]
-    mean = u + rev.drift(u, t) / n
-    out = mean + rev.brownian(u, t, t - 1 / n)
-    assert close(torch.stack([out, mean])[:, :, 0], golden[f"single_euler_maruyama_N{n}"], 1e-11)
-
-
-@pytest.mark.parametrize(("name", "tolerance"), [("vp", 1e-8), ("subvp", 1e-8), ("ve", 1e-7)])
-def test_score_sde_probability_flow(name, tolerance):
-    golden = load(f"scoresde_sampler_{name}")
-    sde, _, eps, scale, _ = SCORE_SDES[name]
-    rev, _ = problem(sde)
-    solver = RK45(rtol=1e-10, atol=1e-10)
-    ends = torch.tensor([1.0, eps], dtype=torch.float64)
-    u = solver.solve(rev, scale * golden["z_T"][:, None], ends)
-    assert close(u[:, 0], golden["ode_tol1e-11_den0"], tolerance)
 
 
 CHURNS = {
