@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sgmkit.plan import Plan
     from sgmkit.registry import Resolved
 
-NFE = "10,20,50,100"
+NFE, TOL = "10,20,50,100", "1e-3"
 # Qualified, so that no plugin can make the defaults ambiguous by offering a name twice.
 SDES, DATA = "sdes/vp,sdes/cld", "datasets/eight-gaussians"
 TRAINED = "evaluators/sliced-wasserstein,evaluators/energy-distance,evaluators/nll"
@@ -25,6 +25,7 @@ EVALUATORS = (
 
 
 def bench(
+    ctx: typer.Context,
     runs: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RUN]...", help="Trained runs; all of ./runs by default."),
@@ -36,8 +37,9 @@ def bench(
     ] = "",
     steps: Annotated[str, typer.Option(metavar="N,N,...", help="Budgets in steps instead.")] = "",
     tol: Annotated[
-        str, typer.Option(metavar="X,X,...", help="Tolerances of adaptive solvers.")
-    ] = "1e-3",
+        str | None,
+        typer.Option(metavar="X,X,...", help="Tolerances of adaptive solvers.", show_default=TOL),
+    ] = None,
     grid: Annotated[
         str, typer.Option(help="Time grids.", show_default="logsnr")
     ] = "solvers/logsnr",
@@ -60,12 +62,26 @@ def bench(
     ] = "",
     sde: Annotated[str, typer.Option(help="Its forward processes with options (vp,cld).")] = "",
     data: Annotated[str, typer.Option(help="Its data sets (eight-gaussians).")] = "",
-    out: Annotated[str, typer.Option(metavar="DIR", help="Where results go.")] = "results",
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where results go.", show_default="results"),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute again what is found; after a change of code.")
     ] = False,
+    convergence: Annotated[
+        bool,
+        typer.Option(
+            "--convergence",
+            help="Measure orders instead: error against NFE with slopes, on exact models; the "
+            "figure and rows go to --out DIR or FILE.png (convergence).",
+        ),
+    ] = False,
 ) -> None:
     """Compare solvers: every model x SDE x solver x budget on the same data and noise."""
+    if convergence:
+        _convergence(ctx, solvers, sde, data, nfe, tol, out)
+        return
     if nfe and steps:
         raise BadValue("give --nfe or --steps, not both")
     one_of("--last", last, ("none", "mean"))
@@ -74,12 +90,12 @@ def bench(
     axes = {
         "nfe": wholes("--nfe", nfe or NFE) if not steps else [],
         "steps": wholes("--steps", steps) if steps else [],
-        "tol": positives("--tol", tol),
+        "tol": positives("--tol", TOL if tol is None else tol),
         "t_min": positive("--t-min", t_min) if t_min else None,
         "samples": whole("--samples", samples, 2),
         "seeds": whole("--seeds", seeds, 1),
     }
-    if not out:
+    if out == "":
         raise BadValue("--out takes the name of a directory, not ''")
     chosen = {
         "solvers": _resolved("solver", solvers),
@@ -92,7 +108,26 @@ def bench(
     from sgmkit.plan import Plan
 
     rules: dict[str, Any] = {"last": last, "start": start}
-    _bench(Plan(subjects, **chosen, **axes, **rules), out, fresh)
+    _bench(Plan(subjects, **chosen, **axes, **rules), out or "results", fresh)
+
+
+def _convergence(
+    ctx: typer.Context,
+    solvers: str,
+    sde: str,
+    data: str,
+    nfe: str,
+    tol: str | None,
+    out: str | None,
+) -> None:
+    from sgmkit.commands import convergence
+
+    convergence.check_flags(ctx)
+    if out == "":
+        raise BadValue("--out takes a directory or the name of a picture, not ''")
+    chosen = _resolved("solver", solvers), _resolved("sde", sde or SDES)
+    sets = _resolved("dataset", data or convergence.DATA)
+    convergence.convergence(*chosen, sets, nfe, tol, out or convergence.OUT)
 
 
 def _subjects(runs: list[str], model: str, sde: str, data: str) -> "list[Subject]":
