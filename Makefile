@@ -51,7 +51,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 benchmarks: $(READY)
-	for name in convergence cld digits overhead noise training features matching; do \
+	for name in orders convergence forms cld digits overhead noise training features matching; do \
 	    echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from sgmkit import Dataset, LinearSDE, Network
+from sgmkit.flow import flow_factor
 from sgmkit.solver import time_at_snr
 from sgmkit_exact.exact import Exact
 from sgmkit_sgm.sgm import Sgm
@@ -64,13 +65,19 @@ class Oracle(Network):
         return time_at_snr(self.sde, -8 * c, 1e-7 * self.sde.horizon)
 
     def _score(self, u: Tensor, t: Tensor) -> Tensor:
+        return self._slope(u, t)[:, -self.sde.driven :]
+
+    def _slope(self, u: Tensor, t: Tensor) -> Tensor:
+        """Score of all phases."""
         with torch.enable_grad():
             state = u.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.exact.log_prob(state, t).sum(), state)
-        return slope[:, -self.sde.driven :]
+        return slope
 
     def _answer(self, u: Tensor, t: Tensor) -> Tensor:
         sde, r = self.sde, self.sde.driven
+        if self.prediction == "R":
+            return -_on(flow_factor(sde, t).mT, self._slope(u, t))
         score, kernel = self._score(u, t), sde.kernel(t)
         factor = sde.kernel_from(t)[1] if self.matching == "dsm" else kernel.chol
         own = factor[:, -r:, -r:]

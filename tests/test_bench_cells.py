@@ -70,7 +70,7 @@ def test_machine_and_versions_are_no_part_of_a_cell(planned, monkeypatch):
         *("t_min", "last", "start", "seed", "steps", "n"),
     }
     assert description["dtype"] == "float64"
-    churn = {"churn": 0.0, "s_min": 0.0, "s_max": "Infinity", "s_noise": 1.0}
+    churn = {"churn": 0.0, "s_min": 0.0, "s_max": "Infinity", "s_noise": 1.0, "alpha": 1.0}
     assert description["solver"] == {"name": "solvers/heun", **churn}
     assert description["grid"] == {"name": "solvers/logsnr"}
     assert description["model"]["sde"]["name"] == "sdes/vp"

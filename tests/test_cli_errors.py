@@ -11,7 +11,7 @@ import pytest
 from sgmkit import cli
 
 QUICK = "--sde vp --samples 4 --seeds 1 --evaluators energy-distance"
-HEUN = "options: churn, s_min, s_max, s_noise"
+HEUN = "options: churn, s_min, s_max, s_noise, alpha"
 WHOLE = "whole numbers of at least 1, separated by commas"
 REAL = "positive numbers, separated by commas"
 

@@ -9,6 +9,7 @@ from golden_solvers_data import MIXTURE, SDES
 from mutants import finds
 
 from sgmkit import ClockedSDE, SeededNoise, Solver, StepSolver, time_grid
+from sgmkit.flow import point_flow
 from sgmkit.linear import act, as_matrix, ou_transition, scaled_cholesky
 from sgmkit.ode import integrate
 from sgmkit.testing import checks
@@ -82,7 +83,7 @@ class Point(Solver):
     def solve(self, rev, u, grid):
         t, s = grid[:-1], self.previous(grid)
         rev.prepare(t)
-        flows = rev.sde.point_flow(t, s).to(u)
+        flows = point_flow(rev.sde, t, s).to(u)
         sources, targets = (rev.sde.kernel(x).mean[..., None].to(u) for x in (t, s))
         for now, flow, source, target in zip(t, flows, sources, targets, strict=True):
             x = self.clean(rev.denoise(u, now)[:, None])

@@ -39,30 +39,39 @@ class Counted:
         return field
 
 
-def test_tableau_is_dormand_prince():
-    reference = scipy_integrate.RK45
-    stages = np.zeros((6, 6))
-    for row, line in enumerate(ode._A):
-        stages[row, : len(line)] = line
-    np.testing.assert_allclose(stages[:5, :5], reference.A[1:], rtol=0, atol=1e-15)
-    np.testing.assert_allclose(stages[5], reference.B, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(ode._C[:5], reference.C[1:], rtol=0, atol=1e-15)
-    np.testing.assert_allclose(ode._E, reference.E, rtol=0, atol=1e-15)
+PAIRS = [
+    (ode.DORMAND_PRINCE, scipy_integrate.RK45),
+    (ode.BOGACKI_SHAMPINE, scipy_integrate.RK23),
+]
+
+
+@pytest.mark.parametrize(("pair", "reference"), PAIRS, ids=["rk45", "rk23"])
+def test_tableaux_are_those_of_scipy(pair, reference):
+    *stages, weights = pair.rows
+    for row, line, node in zip(stages, reference.A[1:], reference.C[1:], strict=True):
+        np.testing.assert_allclose(row, line[: len(row)], rtol=0, atol=1e-15)
+        assert sum(row) == pytest.approx(node, abs=1e-14)
+    np.testing.assert_allclose(weights, reference.B, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(pair.error, reference.E, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 2.0), (2.0, 0.5), (-1.0, 1.0)])
-@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-10])
-def test_steps_are_those_of_scipy(start, end, tol):
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-8])
+@pytest.mark.parametrize("number", [0, 1])
+def test_steps_are_those_of_scipy(start, end, tol, number):
     """Step control after the same book: with one row, evaluations and values agree to rounding."""
 
     def field(t, y):
         now = torch.tensor([t], dtype=torch.float64)
         return pendulum(torch.from_numpy(y)[None], now)[0].numpy()
 
-    reference = scipy_integrate.solve_ivp(field, (start, end), [1.0, -0.5], rtol=tol, atol=tol)
+    pair, method = PAIRS[number]
+    reference = scipy_integrate.solve_ivp(
+        field, (start, end), [1.0, -0.5], method, rtol=tol, atol=tol
+    )
     count = Counted(lambda y, t, index: pendulum(y, t), 1)
     y = torch.tensor([[1.0, -0.5]], dtype=torch.float64)
-    out = ode.integrate(count, y, start, end, tol, tol)
+    out = ode.integrate(count, y, start, end, tol, tol, pair=pair)
     assert int(count.calls) == reference.nfev
     np.testing.assert_allclose(out[0].numpy(), reference.y[:, -1], rtol=0, atol=1e-13)
 

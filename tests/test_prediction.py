@@ -130,7 +130,7 @@ def test_only_noise_has_several_phases(prediction):
 def test_no_such_prediction():
     with pytest.raises(BadValue) as caught:
         noise_operators(VP().kernel(f64([0.3])), 1, "score")
-    assert str(caught.value) == "prediction 'score' is none of noise, v, x, edm"
+    assert str(caught.value) == "prediction 'score' is none of noise, v, x, edm, R"
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -29,7 +29,11 @@ def test_arrays_and_what_they_are(tiny, capsys):
     about = json.loads(str(got["about"]))
     assert about == {
         **{"run": "run", "weights": run.content, "step": 12, "seed": 3, "last": "mean"},
-        **{"solver": {"name": "solvers/ddim"}, "grid": {"name": "solvers/logsnr"}, "steps": 4},
+        **{
+            "solver": {"name": "solvers/ddim", "lam": 0.0},
+            "grid": {"name": "solvers/logsnr"},
+            "steps": 4,
+        },
     }
     model, ids = run.load(), range(5)
     grid = time_grid("logsnr", model.reverse(SeededNoise(0, [0])).sde, 4, model.t_min)

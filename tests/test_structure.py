@@ -115,5 +115,6 @@ def test_the_wheel_holds_every_file(tmp_path):
     held = set(zipfile.ZipFile(wheel).namelist())
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "sgmkit").rglob("*.py")}
     ours |= {str(p.relative_to(ROOT / "plugins")) for p in (ROOT / "plugins").rglob("*.py")}
+    ours |= {str(path.relative_to(ROOT)) for path in (ROOT / "sgmkit").rglob("*.txt")}
     assert ours - held == set()
     assert len(ours) > 60

@@ -59,6 +59,14 @@ def write_distribution(
     (info / "entry_points.txt").write_text(f"[sgmkit]\n{entries}\n")
 
 
+def install_project(project: Path, site: Path) -> None:
+    """Build a project and install it into ``site``, without what it depends on."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    alone = ["--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
+    done = subprocess.run([*pip, *alone, str(project)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def run_sgmkit(
     site: Path | None, *args: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:

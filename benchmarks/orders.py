@@ -1,0 +1,104 @@
+"""Measured order and cost of every solver on every SDE, or why there is none: one table.
+
+Orders are measured over one interval of the log-SNR, (-3, 4), on equal steps. A deterministic
+solver: root mean square distance to the flow, on a mixture of three Gaussians in the plane. A
+stochastic one (marked ~): error of mean and covariance on a Gaussian, without chance, by its
+affine map; `convergence.py` has weak errors on a mixture. Adaptive solvers (marked *): error
+against calls between two tolerances. A multistep method is measured once started.
+
+    python benchmarks/orders.py [SOLVER ...] [--sde vp,cld]
+"""
+
+import argparse
+import math
+
+import torch
+
+import sgmkit
+from sgmkit import UserError
+from sgmkit.noise import SeededNoise
+from sgmkit.options import parse_list
+from sgmkit.testing.convergence import TOLERANCES, at_tolerance
+from sgmkit.testing.orders import measured_order, reference, rms
+from sgmkit.testing.problems import Problem, gaussian, mixture
+from sgmkit.testing.result import NotApplicable
+
+SDES = "vp,subvp,ve,geometric,edm,cosine,linear-flow,cld,psld,hold"
+VARIANTS = (
+    "ssem:kick=midpoint",
+    "heun:churn=20",
+    "ddim:lam=1",
+    "deis:max_order=4",
+    "dpm:order=3",
+    "dpmpp:max_order=3",
+    "dpmpp:max_order=3:weights=published",
+    "dpmpp:eta=1",
+    "dpmpp-single:order=3",
+    "dpmpp-single:ancestral=1",
+    "unipc:lower_final=false",
+    "exponential:form=cholesky:max_order=4",
+    "exponential:form=data:max_order=4",
+    "rk4:form=noise:variable=sigma",
+    "torchdiffeq:method=dopri8",
+    "torchsde:method=srk",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("solvers", nargs="*", help="all and some variants by default")
+    parser.add_argument("--sde", default=SDES, help="names with options")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    names = args.solvers or sorted([*sgmkit.components("solver"), *VARIANTS])
+    sdes = [sgmkit.create("sde", name, **given) for name, given in parse_list(args.sde)]
+    titles = [name for name, _ in parse_list(args.sde)]
+    plane, line = ([Problem(sde, law()) for sde in sdes] for law in (mixture, gaussian))
+    width = max(map(len, names))
+    print(f"{'solver'.ljust(width)}  calls  declared  " + " ".join(f"{x:>11}" for x in titles))
+    notes: list[str] = []
+    for name in names:
+        solver = sgmkit.create("solver", name)
+        problems = line if solver.stochastic else plane
+        cells = [cell(solver, problem, notes) for problem in problems]
+        mark = "~" if solver.stochastic else "*" if solver.adaptive else " "
+        row = " ".join(f"{x:>11}" for x in cells)
+        print(f"{name.ljust(width)}  {solver.cost:>5}  {solver.order:>7}{mark}  {row}", flush=True)
+    for number, note in enumerate(notes, 1):
+        print(f"[{number}] {note}")
+
+
+def cell(solver: sgmkit.Solver, problem: Problem, notes: list[str]) -> str:
+    """A measured order, or the number of a note."""
+    reason = solver.supports(problem.sde)
+    if not reason and not solver.order:
+        reason = "declares no order: its error does not vanish with the steps"
+    if not reason and solver.stochastic and solver.adaptive:
+        reason = "stochastic and adaptive: no common path to compare with"
+    if not reason:
+        try:
+            return f"{adaptive(solver, problem) if solver.adaptive else fixed(solver, problem):.2f}"
+        except (NotApplicable, UserError) as error:
+            reason = str(error)
+    if reason not in notes:
+        notes.append(reason)
+    return f"n/a [{notes.index(reason) + 1}]"
+
+
+def fixed(solver: sgmkit.Solver, problem: Problem) -> float:
+    return measured_order(solver, problem).value
+
+
+def adaptive(solver: sgmkit.Solver, problem: Problem) -> float:
+    start, end = reference(problem)
+    errors, calls = [], []
+    for tolerance in TOLERANCES:
+        rev = problem.reverse(SeededNoise(0, range(len(start))))
+        found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
+        errors.append(rms(found - end))
+        calls.append(float(rev.calls.double().mean()))
+    return math.log(errors[0] / errors[1]) / math.log(calls[1] / calls[0])
+
+
+if __name__ == "__main__":
+    main()
