@@ -41,6 +41,8 @@ def test_schedules(n):
     assert close(sigma, golden[f"sigmas_vp_{n}"][:-1], 1e-12)
     assert close(time_grid("edm", SDE, n - 1, LOW), golden[f"sigmas_karras_{n}"][:-1], 1e-12)
     assert close(time_grid("logsnr", SDE, n - 1, LOW), golden[f"sigmas_exp_{n}"][:-1], 1e-12)
+    poly = time_grid("polyexponential:rho=1.3", SDE, n - 1, LOW)
+    assert close(poly, golden[f"sigmas_poly_{n}"][:-1], 1e-12)
 
 
 ODES = {

@@ -15,7 +15,7 @@ from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.ve import EDM
 from sgmkit_sdes.vp import VP, SubVP
 
-NAMES = ("uniform", "quadratic", "edm", "logsnr")
+NAMES = ("uniform", "quadratic", "edm", "logsnr", "polyexponential")
 CASES = [(grid, sde) for grid in NAMES for sde in SDES]
 
 

@@ -36,6 +36,7 @@ GRIDS = (
     ("quadratic", "Quadratic", "steps that shrink linearly towards the data (CLD-SGM)"),
     ("edm", "Karras", "equal steps in the noise level to the power 1/rho"),
     ("logsnr", "LogSNR", "equal steps in log |rho|^2"),
+    ("polyexponential", "PolyExponential", "steps in log |rho|^2 that shrink towards the data"),
 )
 
 

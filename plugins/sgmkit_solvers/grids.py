@@ -57,3 +57,19 @@ class LogSNR(Grid):
         ends = torch.tensor([sde.horizon, t_min], dtype=torch.float64)
         low, high = sde.kernel(ends).snr.log()
         return time_at_snr(sde, low + _fractions(steps) * (high - low), t_min)
+
+
+@dataclass(frozen=True)
+class PolyExponential(Grid):
+    """Steps in the log noise level that shrink towards the data: ``(1 - i/n)^rho`` of its range.
+
+    k-diffusion's polyexponential schedule; rho = 1 is `LogSNR`.
+    """
+
+    rho: Annotated[float, Gt(0), Doc("power: larger puts more steps near the data")] = 1.3
+
+    def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
+        ends = torch.tensor([sde.horizon, t_min], dtype=torch.float64)
+        low, high = sde.kernel(ends).snr.log()
+        ramp = (1 - _fractions(steps)).pow(self.rho)
+        return time_at_snr(sde, high + ramp * (low - high), t_min)
