@@ -10,16 +10,14 @@ against calls between two tolerances. A multistep method is measured once starte
 """
 
 import argparse
-import math
 
 import torch
 
 import sgmkit
 from sgmkit import UserError
-from sgmkit.noise import SeededNoise
 from sgmkit.options import parse_list
-from sgmkit.testing.convergence import TOLERANCES, at_tolerance
-from sgmkit.testing.orders import measured_order, reference, rms
+from sgmkit.testing.convergence import adaptive_order
+from sgmkit.testing.orders import measured_order
 from sgmkit.testing.problems import Problem, gaussian, mixture
 from sgmkit.testing.result import NotApplicable
 
@@ -77,27 +75,14 @@ def cell(solver: sgmkit.Solver, problem: Problem, notes: list[str]) -> str:
         reason = "stochastic and adaptive: no common path to compare with"
     if not reason:
         try:
-            return f"{adaptive(solver, problem) if solver.adaptive else fixed(solver, problem):.2f}"
+            if solver.adaptive:
+                return f"{adaptive_order(solver, problem)[1]:.2f}"
+            return f"{measured_order(solver, problem).value:.2f}"
         except (NotApplicable, UserError) as error:
             reason = str(error)
     if reason not in notes:
         notes.append(reason)
     return f"n/a [{notes.index(reason) + 1}]"
-
-
-def fixed(solver: sgmkit.Solver, problem: Problem) -> float:
-    return measured_order(solver, problem).value
-
-
-def adaptive(solver: sgmkit.Solver, problem: Problem) -> float:
-    start, end = reference(problem)
-    errors, calls = [], []
-    for tolerance in TOLERANCES:
-        rev = problem.reverse(SeededNoise(0, range(len(start))))
-        found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
-        errors.append(rms(found - end))
-        calls.append(float(rev.calls.double().mean()))
-    return math.log(errors[0] / errors[1]) / math.log(calls[1] / calls[0])
 
 
 if __name__ == "__main__":

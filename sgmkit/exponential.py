@@ -35,6 +35,8 @@ PANEL = 0.7
 class Form(ABC):
     """A split ``du = (A u + g q) dt + lam G dw`` of the reverse process.
 
+    Unless a form says otherwise A is F, and q in units of the driven noise.
+
     Args:
         sde: the process.
         eta: lam squared: 0 is the probability flow, 1 the reverse SDE.
@@ -43,13 +45,13 @@ class Form(ABC):
     sde: LinearSDE
     eta: float = 0.0
 
-    @abstractmethod
     def carry(self, t: Tensor, s: Tensor) -> Tensor:
         """T(s, t), ``(n, k, k)``: the linear part from ``t (n,)`` to ``s (n,)``."""
+        return self.sde.transition(t, s)[0]
 
-    @abstractmethod
     def rate(self, t: Tensor) -> Tensor:
         """g(t), ``(n, k, j)``, per unit of time."""
+        return 2 * self._share * flow_operators(self.sde, t, self.sde.kernel(t))[1]
 
     @abstractmethod
     def answer(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,9 +120,6 @@ class NoiseForm(Form):
     only says what the other phases hold by way of the data.
     """
 
-    def carry(self, t: Tensor, s: Tensor) -> Tensor:
-        return self.sde.transition(t, s)[0]
-
     def held(self, t: Tensor, s: Tensor) -> Tensor:
         source, target = (flow_factor(self.sde, x) for x in (t, s))
         return 2 * self._share * (target - self.carry(t, s) @ source)
@@ -147,12 +146,6 @@ class CholeskyForm(Form):
     the noise turns against L faster than any polynomial follows (gDDIM, sec. 4; benchmarks).
     """
 
-    def carry(self, t: Tensor, s: Tensor) -> Tensor:
-        return self.sde.transition(t, s)[0]
-
-    def rate(self, t: Tensor) -> Tensor:
-        return 2 * self._share * flow_operators(self.sde, t, self.sde.kernel(t))[1]
-
     def answer(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return _driven(self.sde, t)
 
@@ -171,9 +164,6 @@ class EquilibriumForm(Form):
     def spread(self, t: Tensor, s: Tensor) -> Tensor:
         assert isinstance(self.sde, ClockedSDE)
         return self.eta * self._pulled(self.sde, self.sde.clock(t) - self.sde.clock(s), -1.0)[1]
-
-    def rate(self, t: Tensor) -> Tensor:
-        return 2 * self._share * flow_operators(self.sde, t, self.sde.kernel(t))[1]
 
     def answer(self, t: Tensor) -> tuple[Tensor, Tensor]:
         pull = as_matrix(self.sde.precision, self.sde.phases, t)[-self.sde.driven :]

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from sgmkit.solver import time_at_snr
 from sgmkit.variable import Variable, coordinate, noise_level, place
 
 Rule = Literal["exact", "half", "end", "third"]
+"""How moments are taken: "half" makes the first one half of the zeroth and "third" halves the
+second, as released codes do; "end" takes the rate at the end of the step."""
 
 
 class Exponential(Scheme):
@@ -58,15 +60,11 @@ class Multistep(Exponential):
 
     Attributes:
         max_order: answers that are combined, up to four.
-        rules: how moments are taken, by the number of answers; "exact" where not named. "half"
-            makes the first one half of the zeroth and "third" halves the second, as released codes
-            do; "end" takes the rate at the end of the step.
         lower_final: whether the last steps of a grid of fewer than ten are of lower order
             (Lu et al. 2022b).
     """
 
     max_order: int = 2
-    rules: ClassVar[dict[int, Rule]] = {}
     lower_final: bool = False
 
     @property
@@ -74,8 +72,8 @@ class Multistep(Exponential):
         return self.max_order - 1
 
     def rule(self, count: int) -> Rule:
-        """How the moments of a step with ``count`` answers are taken."""
-        return self.rules.get(count, "exact")
+        """How the moments of a step with ``count`` answers are taken; see `Rule`."""
+        return "exact"
 
     def counts(self, steps: int) -> list[int]:
         """Answers that each step combines."""

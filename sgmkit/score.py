@@ -147,6 +147,13 @@ def weight_matrix(
     raise BadValue(f"weighting {weighting!r} is none of {', '.join(get_args(Weighting))}")
 
 
+def log_snr_rate(sde: LinearSDE, t: Tensor, kernel: Kernel) -> Tensor:
+    """``d log |rho|^2 / dt = -a_d^T W a_d / |rho|^2 (*t)``, with the likelihood weight W."""
+    a = kernel.rho[..., -sde.driven :, None]
+    weight = weight_matrix(sde, t, kernel, "likelihood")
+    return -(a.mT @ weight @ a)[..., 0, 0] / kernel.snr
+
+
 def _edm_weight(sde: LinearSDE, t: Tensor, kernel: Kernel, sigma_data: float) -> Tensor:
     """``lambda(sigma) sigma^2`` times the density of t that EDM trains with, ``(*t)``.
 
@@ -155,8 +162,7 @@ def _edm_weight(sde: LinearSDE, t: Tensor, kernel: Kernel, sigma_data: float) ->
     """
     a = kernel.rho[..., -sde.driven :, None]
     power = a.square().sum((-2, -1)).clamp_min(torch.finfo(a.dtype).tiny)
-    rate = a.mT @ weight_matrix(sde, t, kernel, "likelihood") @ a
-    rate = 0.5 * rate[..., 0, 0] / kernel.snr  # d log sigma / dt, which vanishes as |a|^2 does
+    rate = -0.5 * log_snr_rate(sde, t, kernel)  # d log sigma / dt, which vanishes as |a|^2 does
     place = (-0.5 * kernel.snr.log() - P_MEAN) / P_STD
     density = torch.exp(-0.5 * place.square()) / (P_STD * math.sqrt(2 * math.pi))
     return (1 + 1 / (sigma_data**2 * power)) * density * rate

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgmkit.errors import BadValue
 from sgmkit.reverse import Reverse
-from sgmkit.score import weight_matrix
+from sgmkit.score import log_snr_rate
 from sgmkit.sde import LinearSDE
 
 Last = Literal["none", "mean"]
@@ -123,9 +123,7 @@ def time_at_snr(
         kernel = sde.kernel(x.exp())
         gap = kernel.snr.log() - log_snr
         low, high = torch.where(gap > 0, x, low), torch.where(gap > 0, high, x)  # NaN: too far
-        a = kernel.rho[..., -sde.driven :, None]
-        weight = weight_matrix(sde, x.exp(), kernel, "likelihood")
-        slope = -x.exp() * (a.mT @ weight @ a)[..., 0, 0] / kernel.snr
+        slope = x.exp() * log_snr_rate(sde, x.exp(), kernel)
         newton = torch.minimum(torch.maximum(x - gap / slope, low), high)
         x = torch.where(newton.isnan(), (low + high) / 2, newton)
     return x.exp()

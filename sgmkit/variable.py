@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sgmkit.errors import BadValue
-from sgmkit.score import weight_matrix
+from sgmkit.score import log_snr_rate
 from sgmkit.sde import LinearSDE
 from sgmkit.solver import time_at_snr
 
@@ -24,18 +24,18 @@ def coordinate(sde: LinearSDE, variable: Variable, t: Tensor) -> tuple[Tensor, T
     if variable not in get_args(Variable):
         raise BadValue(f"variable {variable!r} is none of {', '.join(get_args(Variable))}")
     kernel = sde.kernel(t)
-    a = kernel.rho[..., -sde.driven :, None]
-    rate = -0.5 * (a.mT @ weight_matrix(sde, t, kernel, "likelihood") @ a)[..., 0, 0] / kernel.snr
+    rate = log_snr_rate(sde, t, kernel) / 2
     if variable == "logsnr":
         return 0.5 * kernel.snr.log(), rate
     sigma = kernel.snr.rsqrt()
     return sigma, -sigma * rate
 
 
-def place(sde: LinearSDE, variable: str, t: Tensor, s: Tensor, share: float) -> Tensor:
+def place(sde: LinearSDE, variable: str, t: Tensor, s: Tensor, share: float | Tensor) -> Tensor:
     """The times a share of the way from ``t (n,)`` to ``s (n,)``, even in a variable.
 
-    One of `Variable`, or ``sqrt``, which is even in the root of t.
+    The share is a number or ``(n,)``; t and s may be single times. The variable is one of
+    `Variable`, or ``sqrt``, which is even in the root of t.
     """
     if variable == "t":
         return t + share * (s - t)

@@ -10,9 +10,7 @@ from torch import Tensor
 from torchsde._core.methods import select
 from typing_extensions import Doc
 
-from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.linear import Operator, operators
-from sgmkit.tables import tabled
+from sgmkit import Reverse, Solver
 
 Method = Literal["euler", "milstein", "srk", "heun", "midpoint", "log_ode", "euler_heun"]
 
@@ -76,10 +74,9 @@ class TorchSDE(Solver):
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
         fact, start, step = _FACTS[self.method], grid[:-1], grid.diff()
-        times = torch.cat([grid, *(start + place * step for place in fact.nodes)])
-        rev.prepare(times)
+        rev.prepare(torch.cat([grid, *(start + place * step for place in fact.nodes)]))
         scheme = select(self.method, fact.calculus)(
-            sde=_Backwards(rev, times, fact.calculus),
+            sde=_Backwards(rev, fact.calculus),
             bm=_Brownian(lambda: rev.draw(u)),
             dt=0.0,
             adaptive=False,
@@ -98,16 +95,14 @@ class _Backwards:
 
     Args:
         rev: the problem.
-        times: at which the noise will be asked for, ``(n,)``.
         calculus: of the scheme.
     """
 
     noise_type = "additive"
 
-    def __init__(self, rev: Reverse, times: Tensor, calculus: str) -> None:
+    def __init__(self, rev: Reverse, calculus: str) -> None:
         self.sde_type = calculus
         self._rev = rev
-        self._roots = dict(_roots(rev.sde, times))
         self._last: tuple[float, Tensor, Tensor] | None = None
 
     def f(self, t: Tensor, y: Tensor) -> Tensor:
@@ -118,7 +113,7 @@ class _Backwards:
 
     def g_prod(self, t: Tensor, y: Tensor, v: Tensor) -> Tensor:
         """``D^{1/2} v (B, k, *event)`` of v ``(B, r, *event)``."""
-        return self._root(-t)(v)
+        return self._rev.diffused(v, -t)
 
     def f_and_g_prod(self, t: Tensor, y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Both."""
@@ -133,18 +128,6 @@ class _Backwards:
     def dg_ga_jvp_column_sum(self, t: Tensor, y: Tensor, a: Tensor) -> float:
         """The correction by the Levy area: none either."""
         return 0.0
-
-    def _root(self, t: Tensor) -> Operator:
-        key = float(t)
-        if key not in self._roots:
-            self._roots[key] = operators(self._rev.sde.noise_factor(t[None]))[0]
-        return self._roots[key]
-
-
-@tabled
-def _roots(sde: LinearSDE, times: Tensor) -> dict[float, Operator]:
-    """``D^{1/2}`` at each of ``times (n,)``."""
-    return dict(zip(times.tolist(), operators(sde.noise_factor(times)), strict=True))
 
 
 class _Brownian:

@@ -9,6 +9,8 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE
+from sgmkit.linear import Matrix
+from sgmkit_sdes.phase_space import start, stationary_precision
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,12 @@ class CLD(ClockedSDE):
         return (0.0, 0.0), (0.0, 4 / math.sqrt(self.m_inv))
 
     @property
-    def start_cov(self) -> tuple[tuple[float, ...], ...]:
-        eps = self.numerical_eps
-        return (eps, 0.0), (0.0, self.gamma / self.m_inv + eps)
+    def start_cov(self) -> Matrix:
+        return start(self.m_inv, self.gamma, self.numerical_eps)
 
     @property
-    def precision(self) -> tuple[tuple[float, ...], ...]:
-        return (1.0, 0.0), (0.0, self.m_inv)
+    def precision(self) -> Matrix:
+        return stationary_precision(self.m_inv)
 
     def clock(self, t: Tensor) -> Tensor:
         return t * (self.beta_0 + t * self.beta_1 / 2)

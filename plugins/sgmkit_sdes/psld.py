@@ -9,6 +9,8 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE
+from sgmkit.linear import Matrix
+from sgmkit_sdes.phase_space import start, stationary_precision
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,12 @@ class PSLD(ClockedSDE):
         return (self.gamma_x, 0.0), (0.0, self.nu / self.m_inv)
 
     @property
-    def start_cov(self) -> tuple[tuple[float, ...], ...]:
-        eps = self.numerical_eps
-        return (eps, 0.0), (0.0, self.gamma / self.m_inv + eps)
+    def start_cov(self) -> Matrix:
+        return start(self.m_inv, self.gamma, self.numerical_eps)
 
     @property
-    def precision(self) -> tuple[tuple[float, ...], ...]:
-        return (1.0, 0.0), (0.0, self.m_inv)
+    def precision(self) -> Matrix:
+        return stationary_precision(self.m_inv)
 
     def clock(self, t: Tensor) -> Tensor:
         return self.beta * t

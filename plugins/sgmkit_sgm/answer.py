@@ -124,6 +124,8 @@ class Parameterisation:
         plain = (self.prediction, self.mixed) == ("noise", "none")
         if plain and (self.matching == "hsm" or given is not None):
             return scale, label
+        if self.whole and given is not None:  # it is matched as it is
+            return scale, label
         if self.whole:
             second = whole_operator(kernel, flow_factor(self.sde, t), r)
             return scale, label, second.new_zeros(*second.shape[:-1], self.sde.phases), second

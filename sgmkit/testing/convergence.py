@@ -34,21 +34,19 @@ def check_order(solver: Solver) -> str:
     Strong order on a mixture for a deterministic solver; weak order on a Gaussian, free of
     noise, for a stochastic one: see `sgmkit.testing.orders`.
     """
-    if not solver.order:
-        raise NotApplicable("it declares order 0: its error does not vanish with the steps")
     problems = gaussian_problems() if solver.stochastic else mixture_problems()
     return _orders(solver, supported(solver, problems), uneven=False)
 
 
 def check_uneven_steps(solver: Solver) -> str:
     """The order holds where short and long steps alternate: a multistep method must weigh them."""
-    if not solver.order:
-        raise NotApplicable("it declares order 0: its error does not vanish with the steps")
     problems = gaussian_problems() if solver.stochastic else mixture_problems()
     return _orders(solver, few(solver, problems)[:2], uneven=True)
 
 
 def _orders(solver: Solver, problems: list[Problem], uneven: bool) -> str:
+    if not solver.order:
+        raise NotApplicable("it declares order 0: its error does not vanish with the steps")
     measured, short = [], False
     for problem in problems:
         order = measured_order(solver, problem, uneven=uneven)
@@ -65,21 +63,27 @@ def check_adaptive_order(solver: Solver) -> str:
         raise NotApplicable("stochastic and adaptive: no reference solution to compare with")
     measured = []
     for problem in few(solver):
-        start, end = reference(problem)
-        errors, calls = [], []
-        for tolerance in TOLERANCES:
-            rev = problem.reverse(SilentNoise(len(start)))
-            found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
-            errors.append(rms(found - end))
-            calls.append(float(rev.calls.double().mean()))
-            told = f"error {errors[-1]:.1e} at tolerance {tolerance:g}, {describe(problem.sde)}"
-            require(errors[-1] < 100 * tolerance, told)
-        gained, paid = errors[0] / max(errors[1], 1e-300), calls[1] / calls[0]
-        order = math.log(gained) / math.log(paid) if paid > 1 else math.nan
+        errors, order = adaptive_order(solver, problem)
+        for tolerance, error in zip(TOLERANCES, errors, strict=True):
+            told = f"error {error:.1e} at tolerance {tolerance:g}, {describe(problem.sde)}"
+            require(error < 100 * tolerance, told)
         measured.append(f"{order:.1f} {describe(problem.sde)}")
         told = f"declared {solver.order}, measured {', '.join(measured)}"
         require(order >= solver.order - 1, f"{told} (error against calls)")
     return f"declared {solver.order}, measured {', '.join(measured)} (error against calls)"
+
+
+def adaptive_order(solver: Solver, problem: Problem) -> tuple[list[float], float]:
+    """Errors of a deterministic solver at the `TOLERANCES`; their slope against mean calls."""
+    start, end = reference(problem)
+    errors, calls = [], []
+    for tolerance in TOLERANCES:
+        rev = problem.reverse(SilentNoise(len(start)))
+        found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
+        errors.append(rms(found - end))
+        calls.append(float(rev.calls.double().mean()))
+    gained, paid = errors[0] / max(errors[1], 1e-300), calls[1] / calls[0]
+    return errors, math.log(gained) / math.log(paid) if paid > 1 else math.nan
 
 
 def check_moments(solver: Solver) -> str:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from sgmkit.noise import SeededNoise
-from sgmkit.solver import Solver, time_at_snr
+from sgmkit.solver import Solver
 from sgmkit.testing.probes import SilentNoise, affine_map
 from sgmkit.testing.problems import FINEST, Problem
+from sgmkit.variable import place
 
 SAMPLES = 16
 ROUNDING = 1e-8
@@ -63,11 +64,8 @@ def measured_order(solver: Solver, problem: Problem, *, uneven: bool = False) ->
 def _started(problem: Problem, grid: Callable[[int], Tensor], steps: int) -> Tensor:
     """The grid with its first step split: twelve times halved, in log-SNR."""
     times = grid(steps)
-    first, second = problem.sde.kernel(times[:2]).snr.log()
     shares = 0.5 ** torch.arange(12, 0, -1, dtype=times.dtype)
-    between = time_at_snr(
-        problem.sde, first + shares * (second - first), float(times[1]), float(times[0])
-    )
+    between = place(problem.sde, "logsnr", times[0], times[1], shares)
     return torch.cat([times[:1], between, times[1:]])
 
 

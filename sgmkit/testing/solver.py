@@ -103,9 +103,7 @@ def check_batch(solver: Solver) -> str:
     """A sample does not depend on its neighbours: parts of a batch, in any order, are the same."""
     worst = 0.0
     for problem in few(solver):
-        start = problem.draw(problem.grid(8)[0], SeededNoise(4, range(8)))
-        # Samples of unlike sizes: a normalisation over the batch or shared steps would show.
-        start = start * torch.linspace(0.5, 2.0, 8, dtype=start.dtype)[:, None, None]
+        start = unlike(problem)
         whole = run(solver, problem, start)
         for part in ([5], [6, 1, 3], [7, 6, 5, 4, 3, 2, 1, 0]):
             alone = run(solver, problem, start[part], ids=part)
@@ -119,8 +117,7 @@ def check_coupled(solver: Solver) -> str:
     """A sample does depend on its batch, as declared, on some process."""
     apart = 0.0
     for problem in few(solver):
-        start = problem.draw(problem.grid(8)[0], SeededNoise(4, range(8)))
-        start = start * torch.linspace(0.5, 2.0, 8, dtype=start.dtype)[:, None, None]
+        start = unlike(problem)
         whole, alone = run(solver, problem, start), run(solver, problem, start[[5]], ids=[5])
         apart = max(apart, rms(alone - whole[[5]]) / rms(whole))
     require(apart > 1e-9, "a sample does not depend on its batch, but coupled = True says so")
@@ -218,6 +215,12 @@ def check_global_rng(solver: Solver) -> str:
         with global_rng_untouched():
             run(solver, problem, start)
     return "untouched"
+
+
+def unlike(problem: Problem) -> Tensor:
+    """Eight starts of unlike sizes: a normalisation over the batch or shared steps would show."""
+    start = problem.draw(problem.grid(8)[0], SeededNoise(4, range(8)))
+    return start * torch.linspace(0.5, 2.0, 8, dtype=start.dtype)[:, None, None]
 
 
 def run(
