@@ -11,6 +11,7 @@ from sgmkit.errors import BadValue
 from sgmkit.noise import Noise
 
 Split = Literal["train", "test"]
+Values = Literal["bernoulli", "discretised", "continuous"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Dataset(ABC):
     """Clean tensors of one event shape, with a fixed split into train and test."""
 
     event: tuple[int, ...]
-    likelihood: ClassVar[Literal["bernoulli", "discretised", "continuous"]] = "continuous"
-    """What the data calls for: Bernoulli pixels, dequantised integer levels, or a density."""
+    likelihood: Values = "continuous"
+    """What training takes, and a likelihood is of: -1 and 1, drawn anew from greys at every access;
+    evenly spaced levels; or real numbers, among them levels that are dequantised."""
     value_range: ClassVar[tuple[float, float] | None] = None
     """Closed interval that every value lies in, or None where the law has unbounded support."""
     levels: ClassVar[int | None] = None
-    """Number of grey levels of discretised data, evenly spaced over `value_range` with its ends."""
+    """Number of levels of what `items` and `draw` give, evenly spaced over `value_range` with its
+    ends; None where that is not discretised."""
 
     @property
     def level_width(self) -> float | None:
@@ -88,8 +91,8 @@ class Dataset(ABC):
     def take(self, split: Split, index: Tensor, noise: Noise) -> Batch:
         """The items at ``index (n,)`` int64 of the fixed order, as training sees them.
 
-        Positions may repeat. What the options of a data set make of an item, flips and
-        dequantisation, is drawn from ``noise``, which has one sample id per position; without
+        Positions may repeat. What the options of a data set make of an item, flips, binarisation
+        and dequantisation, is drawn from ``noise``, which has one sample id per position; without
         such options ``x (n, *event)`` is that of `items`. Raises `sgmkit.errors.BadValue` for a
         position that is none, and where every draw is fresh: call `draw` there.
         """
@@ -117,3 +120,12 @@ def dequantise(x: Tensor, width: float, noise: Noise) -> Tensor:
     logarithm bounds that of the level from above (Theis, van den Oord and Bethge 2016, eq. 7).
     """
     return x + width * (noise.uniform(torch.empty_like(x)) - 0.5)
+
+
+def binarise(x: Tensor, noise: Noise) -> Tensor:
+    """Pixels -1 and 1, drawn with ``P(1) = (x + 1) / 2`` from greys ``x (n, *event)`` in [-1, 1].
+
+    Drawn anew at every access, for training and for test items, as in Burda, Grosse and
+    Salakhutdinov (2016, sec. 5.1) and most later work on binarised digits.
+    """
+    return torch.where(noise.uniform(torch.empty_like(x)) < (x + 1) / 2, 1.0, -1.0).to(x)

@@ -9,8 +9,8 @@ import torch
 from scipy import stats
 from sklearn import datasets as sklearn_datasets
 
-from sgmkit import BadValue, Batch, Dataset, RecordedNoise, SeededNoise
-from sgmkit.dataset import dequantise
+from sgmkit import BadValue, Batch, Dataset, RecordedNoise, SeededNoise, create
+from sgmkit.dataset import binarise, dequantise
 from sgmkit_datasets import sgmkit_components
 from sgmkit_datasets.blobs import Checkerboard, EightGaussians
 from sgmkit_datasets.curves import SwissRoll, TwoMoons
@@ -41,14 +41,14 @@ def density(law, points):
 def test_components_name_their_classes():
     found = {c.name: c for c in sgmkit_components()}
     laws = {"eight-gaussians", "two-moons", "checkerboard", "swiss-roll"}
-    images = {"digits", "mnist", "folder"}
+    images = {"digits", "mnist", "omniglot", "folder"}
     assert set(found) == laws | images
     for component in found.values():
         module, _, name = component.target.partition(":")
         target = getattr(__import__(module, fromlist=[name]), name)
         assert issubclass(target, Dataset)
         assert component.kind == "dataset"
-        if component.name not in ("mnist", "folder"):  # which are nothing without their files
+        if component.name in laws | {"digits"}:  # the others are nothing without their files
             assert isinstance(target(), Dataset)  # every option has a default
 
 
@@ -400,3 +400,55 @@ def test_dequantisation_adds_a_cell_around_zero():
     found = dequantise(x, 0.5, RecordedNoise([u]))
     assert found.tolist() == [[-0.25, 0.875], [2.0, 3.25]]
     assert dequantise(x.float(), 0.5, RecordedNoise([u])).dtype == torch.float32
+
+
+def test_binarised_values_are_ones_as_often_as_the_grey_says():
+    n, data = 1200, Digits(binarise=True)
+    index = torch.arange(n) % 3
+    x = data.take("train", index, seeded(n)).x
+    assert x.dtype == torch.float32
+    assert x.unique().tolist() == [-1, 1]
+    share = (Digits().items("train").x[:3].double() + 1) / 2
+    grey = (share > 0) & (share < 1)
+    for item in range(3):
+        count = (x[index == item] > 0).sum(0)
+        sure = ~grey[item]
+        assert torch.equal(count[sure], (400 * share[item])[sure].long())
+        tests = [
+            stats.binomtest(int(k), 400, float(p)).pvalue
+            for k, p in zip(count[grey[item]], share[item][grey[item]], strict=True)
+        ]
+        assert stats.kstest(tests, "uniform").pvalue > 1e-4
+    again = data.take("train", index, seeded(n, 1)).x
+    assert not torch.equal(x, again)
+    flipped = Digits(flip=True, binarise=True).take("train", index, seeded(n)).x
+    turned = Digits(flip=True).take("train", index, seeded(n)).x
+    u = seeded(n).stream("binarise").uniform(torch.empty(n, 1, 8, 8))
+    assert torch.equal(flipped, torch.where(u < (turned + 1) / 2, 1.0, -1.0))
+
+
+def test_evaluation_sees_the_greys():
+    data, plain = Digits(binarise=True), Digits()
+    assert (data.likelihood, data.levels, data.level_width) == ("bernoulli", 17, 1 / 8)
+    assert (plain.likelihood, Digits(dequantise=True).likelihood) == ("discretised", "continuous")
+    assert torch.equal(data.items("test").x, plain.items("test").x)
+    assert torch.equal(data.draw("test", 9, seeded(9)).x, plain.draw("test", 9, seeded(9)).x)
+    index = torch.tensor([4, 4, 0])
+    assert torch.equal(data.pick("train", index).x, plain.pick("train", index).x)
+
+
+def test_binarisation_compares_with_a_uniform_number():
+    x = torch.tensor([[-1.0, 0.0], [0.5, 1.0]], dtype=torch.float64)
+    u = torch.tensor([[1e-12, 0.499], [0.751, 1 - 1e-12]], dtype=torch.float64)
+    found = binarise(x, RecordedNoise([u]))
+    assert found.tolist() == [[-1, 1], [-1, 1]]
+    assert found.dtype == torch.float64
+
+
+def test_two_values_are_not_dequantised():
+    with pytest.raises(BadValue) as caught:
+        create("dataset", "digits:binarise=true:dequantise=true")
+    assert str(caught.value) == (
+        "dataset 'digits': binarise and dequantise exclude each other: training sees two values "
+        "of a pixel, or a density over all"
+    )

@@ -128,6 +128,16 @@ def test_without_a_length_the_checksum_tells(server, tmp_path, part):
     )
 
 
+def test_without_a_checksum_the_length_tells(server, tmp_path, part):
+    server.cut = 200_000
+    with pytest.raises(DownloadFailed, match="the connection ended after 200000 of 300000 bytes"):
+        fetch(tmp_path, "x.bin", None, [server.url])
+    server.cut = None
+    fetch(tmp_path, "x.bin", None, [server.url])
+    assert (tmp_path / "x.bin").read_bytes() == DATA
+    assert not part.exists()
+
+
 def test_another_file_is_refused_and_the_next_mirror_asked(server, second, tmp_path, part):
     server.files["x.bin"] = OTHER
     found = hashlib.sha256(OTHER).hexdigest()[:8]

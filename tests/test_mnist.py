@@ -13,6 +13,7 @@ from sgmkit import SeededNoise, cli, create
 from sgmkit.errors import CutShort, MissingFiles, UserError
 from sgmkit.testing import run_checks
 from sgmkit_datasets import mnist
+from sgmkit_datasets.download import sha256
 from sgmkit_datasets.idx import read_idx
 from sgmkit_datasets.mnist import Mnist
 
@@ -126,7 +127,7 @@ def test_items_are_those_of_the_files(root, split, name, first):
 
 
 def test_mnist_conforms(root):
-    for options in ({}, {"flip": True, "dequantise": True}):
+    for options in ({}, {"flip": True, "dequantise": True}, {"binarise": True}):
         results = run_checks("dataset", "mnist", root=root, **options)
         assert [x for x in results if not x.ok] == []
         assert {"check_take_noise", "check_items", "check_levels"} <= {x.check for x in results}
@@ -232,7 +233,7 @@ def test_another_set_under_the_same_names_is_refused(root, tmp_path, official):
     path.write_bytes(gzip.compress(idx(images), mtime=0))
     with pytest.raises(UserError) as caught:
         Mnist(root)
-    found = mnist.sha256(path)[:8]
+    found = sha256(path)[:8]
     assert str(caught.value) == (
         f"'{path}' is not the official file: its SHA-256 is {found}..., not "
         f"{mnist.FILES[NAMES[2]][:8]}...; {AGAIN}"

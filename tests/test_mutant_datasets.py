@@ -7,6 +7,7 @@ import torch
 from mutants import finds
 
 from sgmkit import SeededNoise
+from sgmkit.dataset import binarise
 from sgmkit.errors import BadValue
 from sgmkit_datasets.blobs import EightGaussians
 from sgmkit_datasets.digits import Digits
@@ -124,6 +125,77 @@ class OfTensors(Digits):
 class Fresh(EightGaussians):
     def take(self, split, index, noise):
         return self.draw(split, len(index), noise)
+
+
+class Grey(Digits):
+    """Says that it is binarised."""
+
+    likelihood = "bernoulli"
+
+
+class Shares(Digits):
+    def take(self, split, index, noise):
+        batch = super().take(split, index, noise)
+        return replace(batch, x=(batch.x + 1) / 2)
+
+
+class Halved(Digits):
+    value_range = (0.0, 1.0)
+
+
+class Squared(Digits):
+    def take(self, split, index, noise):
+        batch = Digits().take(split, index, noise)
+        darker = ((batch.x + 1) / 2).square() * 2 - 1
+        return replace(batch, x=binarise(darker, noise))
+
+
+class Static(Digits):
+    """Binarised once and for all."""
+
+    def take(self, split, index, noise):
+        return super().take(split, index, SeededNoise(0, range(len(index))))
+
+
+class Sharp(Digits):
+    def take(self, split, index, noise):
+        batch = Digits().take(split, index, noise)
+        return replace(batch, x=torch.where(batch.x > 0, 1.0, -1.0))
+
+
+class Together(Digits):
+    """One number for all pixels of an item."""
+
+    def take(self, split, index, noise):
+        batch = Digits().take(split, index, noise)
+        u = noise.uniform(torch.empty(len(index), 1, 1, 1))
+        return replace(batch, x=torch.where(2 * u - 1 < batch.x, 1.0, -1.0))
+
+
+class Shaken(Digits):
+    """Of pixels that are shifted by one."""
+
+    def take(self, split, index, noise):
+        batch = super().take(split, index, noise)
+        return replace(batch, x=batch.x.roll(1, -1))
+
+
+@pytest.mark.parametrize(
+    ("mutant", "told"),
+    [
+        (Grey(), "x taken of train has other values than -1 and 1"),
+        (Shares(binarise=True), "x taken of train has other values than -1 and 1"),
+        (Halved(binarise=True), "binarised data has value_range (-1, 1), not (0.0, 1.0)"),
+        (Squared(binarise=True), "standard errors off the items"),
+        (Static(binarise=True), "draws of pixels of train scatter 4"),
+        (Sharp(binarise=True), "of train"),
+        (Together(binarise=True), "draws of items of train scatter"),
+        (Shaken(binarise=True), "where a pixel of train is -1 or 1, another is taken"),
+    ],
+    ids=lambda x: None if isinstance(x, str) else type(x).__name__,
+)
+def test_mutants_of_binarised_data(mutant, told):
+    finds("dataset", mutant, "check_binarised", told)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Data sets: four 2-D mixtures with known densities, digits, MNIST, and folders of images."""
+"""Data sets: four 2-D mixtures with known densities, digits, MNIST, OMNIGLOT, and folders."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from sgmkit import Component, hookimpl
 
 @hookimpl
 def sgmkit_components() -> Iterable[Component]:
-    """Four 2-D laws, two sets of digits, and any folder of images."""
+    """Four 2-D laws, two sets of digits, one of characters, and any folder of images."""
     yield Component(
         "dataset",
         "eight-gaussians",
@@ -45,6 +45,12 @@ def sgmkit_components() -> Iterable[Component]:
         "mnist",
         "sgmkit_datasets.mnist:Mnist",
         "70,000 handwritten digits, 1 x 28 x 28, 256 grey levels; downloaded at first use",
+    )
+    yield Component(
+        "dataset",
+        "omniglot",
+        "sgmkit_datasets.omniglot:Omniglot",
+        "handwritten characters of 50 alphabets, 1 x 28 x 28, 256 grey levels; downloaded",
     )
     yield Component(
         "dataset",

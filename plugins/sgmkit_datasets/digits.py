@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from sgmkit.dataset import Split
-from sgmkit_datasets.items import Dequantise, Flip, ItemDataset, digest_split
+from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset, digest_split
 
 TEST_ITEMS = 297
 
@@ -26,9 +26,13 @@ class Digits(ItemDataset):
 
     flip: Flip = False
     dequantise: Dequantise = False
+    binarise: Binarise = False
 
     event = (1, 8, 8)
     levels: ClassVar[int] = 17
+
+    def __post_init__(self) -> None:
+        self._check_options()
 
     def _ids(self, split: Split) -> Tensor:
         return _splits()[split]

@@ -1,4 +1,4 @@
-"""Downloads: with progress, resumed where they stopped, and held to a checksum."""
+"""Downloads: with progress, resumed where they stopped, and held to a checksum if one is known."""
 
 import fcntl
 import hashlib
@@ -36,7 +36,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(folder: Path, name: str, digest: str, mirrors: Sequence[str]) -> None:
+def fetch(folder: Path, name: str, digest: str | None, mirrors: Sequence[str]) -> None:
     """Download ``folder/name`` from the first mirror that has it; there already: do nothing.
 
     What arrives is kept in ``name.part`` until it is whole and right, so that a later call goes on
@@ -45,7 +45,7 @@ def fetch(folder: Path, name: str, digest: str, mirrors: Sequence[str]) -> None:
     Args:
         folder: made if need be, and removed again if nothing came.
         name: of the file, there and on the mirrors.
-        digest: its SHA-256.
+        digest: its SHA-256; None where it is not known, and length alone tells what is whole.
         mirrors: URLs that ``name`` is appended to, in order of preference.
 
     Raises:
@@ -69,10 +69,12 @@ def fetch(folder: Path, name: str, digest: str, mirrors: Sequence[str]) -> None:
         raise DownloadFailed("; ".join(reasons) or "no mirror is known")
 
 
-def _from_mirror(url: str, part: Path, digest: str) -> None:
+def _from_mirror(url: str, part: Path, digest: str | None) -> None:
     """Complete ``part``; one that was begun elsewhere and ends wrong is begun once more."""
     resumed = part.exists()
     _transfer(url, part)
+    if digest is None:
+        return
     found = sha256(part)
     if found == digest:
         return

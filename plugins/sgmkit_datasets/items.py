@@ -1,4 +1,4 @@
-"""Images that are items: one way of splitting, drawing, flipping and dequantising them."""
+"""Images that are items: one way of splitting, drawing, flipping, binarising, dequantising."""
 
 import hashlib
 import os
@@ -10,27 +10,36 @@ import torch
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.dataset import Batch, Dataset, Split, check_positions, dequantise
+from sgmkit.dataset import Batch, Dataset, Split, Values, binarise, check_positions, dequantise
 from sgmkit.errors import BadValue
 from sgmkit.noise import Noise
 
 Flip = Annotated[bool, Doc("training sees each item, or its mirror image, with equal chance")]
 Dequantise = Annotated[bool, Doc("training sees values spread evenly over the cell of their level")]
+Binarise = Annotated[bool, Doc("training sees -1 or 1, drawn anew with the grey's probability")]
 
 
 class ItemDataset(Dataset):
     """A fixed number of images of integer levels 0, 1, ..., which become -1, ..., 1.
 
-    A subclass says which items a split has, and gives their levels and labels. Only `take` flips
-    and dequantises, and a dequantised value leaves `value_range` by up to half a level: `items`
-    and `draw`, which serve evaluation, return the data as they are.
+    A subclass says which items a split has, and gives their levels and labels. Only `take` flips,
+    binarises and dequantises, and a dequantised value leaves `value_range` by up to half a level:
+    `items` and `draw`, which serve evaluation, return the data as they are. For binarised data
+    these are probabilities: features are compared with those of decoder means, not of draws.
     """
 
-    likelihood = "discretised"
     value_range = (-1.0, 1.0)
     levels: ClassVar[int] = 256
     flip: bool
     dequantise: bool
+    binarise: bool = False
+
+    @property
+    def likelihood(self) -> Values:
+        """``bernoulli`` where binarised, ``continuous`` where dequantised, else ``discretised``."""
+        if self.binarise:
+            return "bernoulli"
+        return "continuous" if self.dequantise else "discretised"
 
     @abstractmethod
     def _ids(self, split: Split) -> Tensor:
@@ -80,19 +89,29 @@ class ItemDataset(Dataset):
         return self._batch(ids[index])
 
     def take(self, split: Split, index: Tensor, noise: Noise) -> Batch:
-        """The items at ``index (n,)`` int64, flipped and dequantised where the options say so.
+        """The items at ``index (n,)`` int64, flipped, binarised, dequantised as the options say.
 
-        Streams "flip" and "dequantise" of the noise are drawn from: one option leaves the
-        numbers of the other as they are.
+        Streams "flip", "binarise" and "dequantise" of the noise are drawn from: one option leaves
+        the numbers of the others as they are.
         """
         batch = self.pick(split, index)
         x = batch.x
         if self.flip:
             turned = noise.stream("flip").uniform(torch.empty(len(x))) < 0.5
             x = torch.where(turned.view(-1, *(1 for _ in self.event)), x.flip(-1), x)
+        if self.binarise:
+            x = binarise(x, noise.stream("binarise"))
         if self.dequantise:
             x = dequantise(x, 2 / (self.levels - 1), noise.stream("dequantise"))
         return Batch(x, batch.y, batch.ids)
+
+    def _check_options(self) -> None:
+        """Complain about options that exclude each other; a constructor calls it."""
+        if self.binarise and self.dequantise:
+            raise BadValue(
+                "binarise and dequantise exclude each other: training sees two values of a pixel, "
+                "or a density over all"
+            )
 
     def _batch(self, ids: Tensor) -> Batch:
         x = self._pixels(ids).to(torch.float32).div_((self.levels - 1) / 2).sub_(1)

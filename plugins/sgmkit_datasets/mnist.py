@@ -1,20 +1,16 @@
 """MNIST: the four official files, from a data directory or downloaded."""
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
 
 import torch
 from torch import Tensor
-from typing_extensions import Doc
 
 from sgmkit.dataset import Split
-from sgmkit.errors import MissingFiles, UserError
-from sgmkit_datasets.download import DownloadFailed, fetch, sha256
+from sgmkit_datasets.directory import Root, Stamp, complete, folder_of, official, stamp
 from sgmkit_datasets.idx import read_idx
-from sgmkit_datasets.items import Dequantise, Flip, ItemDataset
+from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset
 
 NAMES = (
     "train-images-idx3-ubyte.gz",
@@ -49,16 +45,16 @@ class Mnist(ItemDataset):
 
     def __init__(
         self,
-        root: Annotated[str | None, Doc("data directory; if none, $SGMKIT_DATA or data/")] = None,
+        root: Root = None,
         flip: Flip = False,
         dequantise: Dequantise = False,
+        binarise: Binarise = False,
     ) -> None:
-        self.flip, self.dequantise = flip, dequantise
-        base = Path(root or os.environ.get("SGMKIT_DATA") or "data").expanduser()
-        folder = base if any((base / name).exists() for name in FILES) else base / "mnist"
-        _complete(folder)
-        stats = [(folder / name).stat() for name in FILES]
-        self._data = _load(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
+        self.flip, self.dequantise, self.binarise = flip, dequantise, binarise
+        self._check_options()
+        folder = folder_of(root, "mnist", FILES)
+        complete(folder, "mnist", FILES, MIRRORS)
+        self._data = _load(folder, tuple(stamp(folder / name) for name in FILES))
 
     def _ids(self, split: Split) -> Tensor:
         ids = torch.arange(len(self._data.labels))
@@ -78,32 +74,14 @@ class _Data:
     train: int
 
 
-def _complete(folder: Path) -> None:
-    """Download the files that are not in ``folder``."""
-    missing = [name for name in FILES if not (folder / name).exists()]
-    try:
-        while missing:
-            fetch(folder, missing[0], FILES[missing[0]], MIRRORS)
-            missing.pop(0)
-    except DownloadFailed as error:
-        raise MissingFiles(
-            f"mnist needs {', '.join(missing)}, which cannot be downloaded ({error}): put them "
-            f"into '{folder}', or name the data directory with mnist:root=DIR or SGMKIT_DATA"
-        ) from None
-
-
 @lru_cache(maxsize=2)
-def _load(folder: Path, stamps: tuple[tuple[int, int], ...]) -> _Data:
+def _load(folder: Path, stamps: tuple[Stamp, ...]) -> _Data:
     """The files as they are with these times of change and sizes: read once in a process."""
     arrays = []
     for (name, digest), dims in zip(FILES.items(), (3, 1, 3, 1), strict=True):
         path = folder / name
         arrays.append(read_idx(path, dims))
-        if (found := sha256(path)) != digest:
-            raise UserError(
-                f"'{path}' is not the official file: its SHA-256 is {found[:8]}..., not "
-                f"{digest[:8]}...; delete it, and it is downloaded again"
-            )
+        official(path, digest)
     train, train_labels, test, test_labels = arrays
     labels = torch.cat([train_labels, test_labels]).to(torch.int64)
     return _Data(torch.cat([train, test])[:, None], labels, len(train))

@@ -14,6 +14,8 @@ from sgmkit.testing.result import Check, CheckFailed, global_rng_untouched, requ
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 COUNT = 64
+DRAWS = 48
+"""Binarisations of an item that are looked at."""
 LIMIT = 5.0
 """Standard errors that a moment of the stated law may be off by."""
 
@@ -25,6 +27,8 @@ def applicable(dataset: Dataset) -> Iterator[Check]:
         yield check_levels
     if any(dataset.size(split) is not None for split in SPLITS):
         yield from (check_items, check_take, check_take_noise)
+        if dataset.likelihood == "bernoulli":
+            yield check_binarised
     yield check_take_refusals
     if dataset.mixture() is not None:
         yield check_mixture
@@ -157,6 +161,39 @@ def check_take_noise(dataset: Dataset) -> str:
         good = torch.equal(part.x, whole.x[rows])
         require(good, f"x taken of {split} depends on the other rows of its batch")
     return "row by row"
+
+
+def check_binarised(dataset: Dataset) -> str:
+    """Bernoulli data are taken as -1 and 1, their value_range, each with the item's probability.
+
+    Anew at every access and in every pixel by itself: in standard errors, the mean square of a
+    pixel's mean, and that of an item's, is one; a choice that lasts makes it the number of draws.
+    """
+    bounds, told = dataset.value_range, ""
+    require(bounds == (-1, 1), f"binarised data has value_range (-1, 1), not {bounds}")
+    for split, index, items in _places(dataset):
+        ids, share = range(len(index)), (items.x[index].double() + 1) / 2
+        taken = [_take(dataset, split, index, ids, seed).x for seed in range(DRAWS)]
+        ends = all(bool((x.abs() == 1).all()) for x in taken)
+        require(ends, f"x taken of {split} has other values than -1 and 1")
+        apart = torch.stack([(x.double() + 1) / 2 - share for x in taken])
+        variance = share * (1 - share)
+        sure = float(apart[:, variance == 0].abs().sum())
+        require(sure == 0, f"where a pixel of {split} is -1 or 1, another is taken")
+        grey = variance > 0
+        if not bool(grey.any()):
+            continue
+        pixels = (apart.mean(0)[grey] / (variance[grey] / DRAWS).sqrt()).square()
+        whole = apart.flatten(2).sum(2) / variance.flatten(1).sum(1).clamp_min(1e-12).sqrt()
+        bias = abs(float(whole.mean())) * math.sqrt(whole.numel())
+        require(bias < LIMIT, f"means of {split} are {bias:.1f} standard errors off the items")
+        for what, square in (("pixels", pixels), ("items", whole.square())):
+            error = float(square.std()) / math.sqrt(square.numel())
+            found = float(square.mean())
+            good = abs(found - 1) < max(0.1, LIMIT * error)
+            require(good, f"draws of {what} of {split} scatter {found:.2g} times as they should")
+        told = f"{DRAWS} draws, {bias:.1f} standard errors off"
+    return told or "no greys"
 
 
 def check_take_refusals(dataset: Dataset) -> str:
