@@ -1,6 +1,6 @@
 """Networks: their parts against formulas written out, and what hardware and compilers ask of them.
 
-The conformance suite holds what every network must do; here is what these two promise besides.
+The conformance suite holds what every network must do; here is what these promise besides.
 """
 
 import math
@@ -15,6 +15,7 @@ from sgmkit.errors import BadValue, Incompatible
 from sgmkit.seeding import seeded
 from sgmkit_networks.blocks import Attention, Conditioning, ResBlock, Upsample, conv, linear, waves
 from sgmkit_networks.mlp import MLP
+from sgmkit_networks.ncsnpp import NCSNpp
 from sgmkit_networks.unet import Shrink, UNet
 
 SMALL = {"channels": 8, "multipliers": (1, 2, 2), "blocks": 1, "groups": 4}
@@ -384,8 +385,10 @@ def formats(net, z, c):
     return out, last
 
 
-def test_memory_format_is_kept():
-    net = build(UNet, (2, 14, 14), (3, 14, 14), **SMALL, attention=(7,))
+@pytest.mark.parametrize("cls", [UNet, NCSNpp])
+def test_memory_format_is_kept(cls):
+    options = SMALL if cls is UNet else {"channels": 8, "blocks": 1, "fir": True}
+    net = build(cls, (2, 14, 14), (3, 14, 14), **options, attention=(7,))
     z, c = images(2, (14, 14))
     plain, last = formats(net, z, c)
     assert not any(last)
@@ -401,9 +404,11 @@ def test_memory_format_is_kept():
 
 def networks():
     small = {**SMALL, "multipliers": (1, 2), "attention": (7,), "dropout": 0.1, "classes": 3}
+    plus = {"channels": 8, "blocks": 1, "attention": (7,), "fir": True, "classes": 3}
     return {
         "mlp": build(MLP, (4,), (2,), width=16, depth=2, classes=3, dtype=torch.float32),
         "unet": build(UNet, (2, 7, 7), (1, 7, 7), **small, dtype=torch.float32),
+        "ncsnpp": build(NCSNpp, (2, 7, 7), (1, 7, 7), **plus, dtype=torch.float32),
     }
 
 
@@ -412,7 +417,7 @@ def distance(found, wanted):
     return float((found - wanted).detach().norm() / wanted.detach().norm())
 
 
-@pytest.mark.parametrize("name", ["mlp", "unet"])
+@pytest.mark.parametrize("name", ["mlp", "unet", "ncsnpp"])
 def test_autocast(name):
     """bfloat16 where it pays; weights, their gradients and the time stay in float32."""
     net = networks()[name].eval()
@@ -432,7 +437,7 @@ def test_autocast(name):
             assert distance(value.grad, wanted[name]) < 0.1
 
 
-@pytest.mark.parametrize("name", ["mlp", "unet"])
+@pytest.mark.parametrize("name", ["mlp", "unet", "ncsnpp"])
 @pytest.mark.parametrize("training", [True, False])
 def test_one_graph(name, training):
     """Compilation finds no reason to break off: nor in training, with labels, in bfloat16."""
@@ -446,7 +451,7 @@ def test_one_graph(name, training):
     assert found.break_reasons == []
 
 
-@pytest.mark.parametrize("name", ["mlp", "unet"])
+@pytest.mark.parametrize("name", ["mlp", "unet", "ncsnpp"])
 def test_compiled_networks_answer_and_learn_the_same(name):
     torch._dynamo.reset()
     net = networks()[name].eval()

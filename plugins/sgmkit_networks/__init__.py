@@ -1,6 +1,6 @@
-"""Networks: a residual MLP for vectors and a U-Net for images.
+"""Networks: a residual MLP for vectors, and U-Nets for images.
 
-Another one (NCSN++, DDPM++, EDM's) is a module beside these and one more line below: its class
+Another one (DDPM++, EDM's) is a module beside these and one more line below: its class
 subclasses `sgmkit.Network`, takes ``in_shape`` and ``out_shape`` first and its options after them.
 What networks share is in `sgmkit_networks.blocks`: weights with their initial values, the
 embedding of time and label, residual blocks, attention, resampling. A network only assembles.
@@ -12,6 +12,7 @@ from sgmkit import Component, hookimpl
 
 NETWORKS = (
     ("mlp", "mlp:MLP", "residual MLP for vectors"),
+    ("ncsnpp", "ncsnpp:NCSNpp", "NCSN++, the U-Net of LSGM's priors"),
     ("unet", "unet:UNet", "residual U-Net with attention, for images of any size"),
 )
 

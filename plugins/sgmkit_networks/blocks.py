@@ -7,12 +7,13 @@ it learns (Ho, Jain and Abbeel 2020; Dhariwal and Nichol 2021).
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgmkit import Incompatible
+from sgmkit import BadValue, Incompatible
 
 SLOWEST, FASTEST = 0.5, 32.0
 """Radians per unit of time.
@@ -159,3 +160,28 @@ class Upsample(nn.Module):
         """``(B, outputs, *size)``, from ``x (B, inputs, ceil(H / 2), ceil(W / 2))``."""
         wide = F.interpolate(x, scale_factor=2, mode="nearest")
         return self.conv(wide[..., : size[0], : size[1]])
+
+
+def image_sizes(
+    in_shape: tuple[int, ...], out_shape: tuple[int, ...], multipliers: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Heights and widths of images on the way down, one for each multiplier, each half the last.
+
+    Raises:
+        BadValue: for shapes that are no images or differ in size, or too many multipliers.
+    """
+    for name, shape in (("in_shape", in_shape), ("out_shape", out_shape)):
+        if len(shape) != 3:
+            raise BadValue(f"{name} must be (channels, height, width), not {shape}: try mlp")
+    if in_shape[1:] != out_shape[1:]:
+        raise BadValue(f"in_shape {in_shape} and out_shape {out_shape} differ in height or width")
+    if not multipliers or min(multipliers) < 1:
+        raise BadValue(f"multipliers must be positive, one or more, not {tuple(multipliers)}")
+    sizes = [(in_shape[1], in_shape[2])]
+    while min(sizes[-1]) > 1:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    if len(sizes) < len(multipliers):
+        listed = ", ".join(f"{height} x {width}" for height, width in sizes)
+        told = f"{len(multipliers)} multipliers need as many sizes, but there are {len(sizes)}"
+        raise BadValue(f"{told}: {listed}")
+    return sizes[: len(multipliers)]

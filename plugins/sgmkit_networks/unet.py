@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from typing_extensions import Doc
 
 from sgmkit import BadValue, Network
-from sgmkit_networks.blocks import Attention, Conditioning, ResBlock, Upsample, conv
+from sgmkit_networks.blocks import (
+    Attention,
+    Conditioning,
+    ResBlock,
+    Upsample,
+    conv,
+    image_sizes,
+)
 
 
 class UNet(Network):
@@ -50,7 +57,7 @@ class UNet(Network):
         classes: Annotated[int, Ge(0), Doc("number of labels; 0: none")] = 0,
     ) -> None:
         super().__init__(in_shape, out_shape)
-        sizes = _sizes(self.in_shape, self.out_shape, multipliers)
+        sizes = image_sizes(self.in_shape, self.out_shape, multipliers)
         if channels % groups:
             raise BadValue(f"channels = {channels} is not a multiple of groups = {groups}")
         widths = [channels * multiplier for multiplier in multipliers]
@@ -134,27 +141,6 @@ class Join(nn.Module):
         if self.grow is not None:
             x = self.grow(x, kept.shape[2:])
         return self.block(torch.cat([x, kept], 1), told)
-
-
-def _sizes(
-    in_shape: tuple[int, ...], out_shape: tuple[int, ...], multipliers: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Heights and widths of the image on the way down, one for each multiplier."""
-    for name, shape in (("in_shape", in_shape), ("out_shape", out_shape)):
-        if len(shape) != 3:
-            raise BadValue(f"{name} must be (channels, height, width), not {shape}: try mlp")
-    if in_shape[1:] != out_shape[1:]:
-        raise BadValue(f"in_shape {in_shape} and out_shape {out_shape} differ in height or width")
-    if not multipliers or min(multipliers) < 1:
-        raise BadValue(f"multipliers must be positive, one or more, not {tuple(multipliers)}")
-    sizes = [(in_shape[1], in_shape[2])]
-    while min(sizes[-1]) > 1:
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-    if len(sizes) < len(multipliers):
-        listed = ", ".join(f"{height} x {width}" for height, width in sizes)
-        told = f"{len(multipliers)} multipliers need as many sizes, but there are {len(sizes)}"
-        raise BadValue(f"{told}: {listed}")
-    return sizes[: len(multipliers)]
 
 
 def _attends(

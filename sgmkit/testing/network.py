@@ -11,18 +11,14 @@ import torch
 from torch import Tensor
 
 from sgmkit.network import Network
-from sgmkit.noise import SeededNoise
 from sgmkit.seeding import seeded
 from sgmkit.testing.compare import largest
 from sgmkit.testing.result import Check, CheckFailed, global_rng_untouched, require
+from sgmkit.testing.weights import CLOSE, copied, moved, numbers
 
 COUNT = 5
-STEP = 0.02
-"""Standard deviation of what is added to each parameter."""
 TIMES = (-2.5, -1.0, 0.0, 1e-3, 0.3, 1.0, 2.5)
 """Times that must be told apart: of [0, 1], and of EDM's ``c_noise``."""
-CLOSE = 1e-9
-"""Relative difference that rounding may leave in float64."""
 
 
 def applicable(network: Network) -> Iterator[Check]:
@@ -36,7 +32,7 @@ def applicable(network: Network) -> Iterator[Check]:
 
 def check_shape(network: Network) -> str:
     """``(B, *in_shape)`` becomes finite ``(B, *out_shape)``, for any B, as it is and later."""
-    for net in (_copy(network), _moved(network)):
+    for net in (copied(network), moved(network)):
         for count in (1, COUNT):
             try:
                 out = _answer(net, *_inputs(network, count))
@@ -52,13 +48,13 @@ def check_shape(network: Network) -> str:
 
 def check_input(network: Network) -> str:
     """Each channel of the input moves the output; each channel of the output moves."""
-    net, (z, c) = _moved(network).eval(), _inputs(network)
+    net, (z, c) = moved(network).eval(), _inputs(network)
     z.requires_grad_()
     out = net(z, c)
     for place, channel in enumerate(out.detach().transpose(0, 1)):
         moves = largest(channel - channel[:1]) > CLOSE * largest(channel)
         require(moves, f"output channel {place} is the same for every input")
-    (slope,) = torch.autograd.grad((out * _like(out, "probe")).sum(), z)
+    (slope,) = torch.autograd.grad((out * numbers(out, "probe")).sum(), z)
     for place, channel in enumerate(slope.transpose(0, 1)):
         require(largest(channel) > 0, f"input channel {place} does not move the output")
     return f"{z.shape[1]} channels in, {out.shape[1]} out"
@@ -66,7 +62,7 @@ def check_input(network: Network) -> str:
 
 def check_time(network: Network) -> str:
     """Any two times, of [0, 1] and of EDM's ``c_noise``, give two finite answers."""
-    net, (z, _) = _moved(network), _inputs(network, 1)
+    net, (z, _) = moved(network), _inputs(network, 1)
     c = torch.tensor(TIMES, dtype=z.dtype)
     out = _answer(net, z.expand(len(TIMES), *network.in_shape), c)
     require(bool(out.isfinite().all()), f"the output is not finite for times {TIMES}")
@@ -78,7 +74,7 @@ def check_time(network: Network) -> str:
 
 def check_labels(network: Network) -> str:
     """Any two labels give two answers, and no label a third."""
-    net, (z, c) = _moved(network), _inputs(network, 1)
+    net, (z, c) = moved(network), _inputs(network, 1)
     count = network.classes
     many = z.expand(count, *network.in_shape), c.expand(count)
     out = torch.cat([_answer(net, *many, torch.arange(count)), _answer(net, z, c)])
@@ -94,20 +90,20 @@ def check_dtype(network: Network) -> str:
     outs = {}
     for dtype in (torch.float64, torch.float32):
         z, c = (value.to(dtype) for value in _inputs(network))
-        outs[dtype] = out = _answer(_moved(network).to(dtype), z, c)
+        outs[dtype] = out = _answer(moved(network).to(dtype), z, c)
         require(out.dtype == dtype, f"{dtype} becomes {out.dtype}")
     wide = outs[torch.float64]
     apart = largest(outs[torch.float32].double() - wide) / largest(wide)
     require(apart < 1e-3, f"float32 differs from float64 by {apart:.1e}")
     z, c = _inputs(network)
-    nudged = _answer(_moved(network), z * (1 + 1e-11), c)
+    nudged = _answer(moved(network), z * (1 + 1e-11), c)
     require(not torch.equal(nudged, wide), "float64 is rounded on the way")
     return f"float32 to {apart:.0e}"
 
 
 def check_rows(network: Network) -> str:
     """A row does not depend on its neighbours: no statistics over the batch, in training or use."""
-    net, (z, c) = _moved(network), _inputs(network)
+    net, (z, c) = moved(network), _inputs(network)
     whole, part = _answer(net, z, c), [3, 1]
     apart = largest(_answer(net, z[part], c[part]) - whole[part]) / largest(whole)
     require(apart < CLOSE, f"rows in a smaller batch differ by {apart:.1e}")
@@ -116,21 +112,21 @@ def check_rows(network: Network) -> str:
     for each in (z, others):
         with seeded(0, "rows"), torch.no_grad():  # the same dropout for both
             ends.append(copy.deepcopy(net).train()(each, c)[0])
-    moved = largest(ends[0] - ends[1]) / largest(whole)
-    require(moved < CLOSE, f"in training a row moves with the others, by {moved:.1e}")
-    return f"to {max(apart, moved):.0e}"
+    later = largest(ends[0] - ends[1]) / largest(whole)
+    require(later < CLOSE, f"in training a row moves with the others, by {later:.1e}")
+    return f"to {max(apart, later):.0e}"
 
 
 def check_reproducible(network: Network) -> str:
     """One input gives one answer, bit for bit, once out of training."""
-    net, (z, c) = _moved(network), _inputs(network)
+    net, (z, c) = moved(network), _inputs(network)
     require(torch.equal(_answer(net, z, c), _answer(net, z, c)), "two calls give two answers")
     return "bit for bit"
 
 
 def check_state_dict(network: Network) -> str:
     """The state holds all that the answer depends on: one that loads it answers the same."""
-    net, other, inputs = _moved(network), _copy(network), _inputs(network)
+    net, other, inputs = moved(network), copied(network), _inputs(network)
     state = {name: value.clone() for name, value in net.state_dict().items()}
     other.load_state_dict(state)
     good = torch.equal(_answer(net, *inputs), _answer(other, *inputs))
@@ -140,12 +136,12 @@ def check_state_dict(network: Network) -> str:
 
 def check_gradient(network: Network) -> str:
     """A gradient reaches every parameter."""
-    net, (z, c) = _moved(network).train(), _inputs(network)
+    net, (z, c) = moved(network).train(), _inputs(network)
     y = torch.arange(COUNT) % network.classes if network.classes else None
     with seeded(0, "gradient"):
         out = net(z, c, y)
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    total = (out * _like(out, "probe")).sum()
+    total = (out * numbers(out, "probe")).sum()
     slopes = torch.autograd.grad(total, [p for _, p in named], allow_unused=True)
     pairs = zip(named, slopes, strict=True)
     without = [name for (name, _), slope in pairs if slope is None or not largest(slope)]
@@ -155,7 +151,7 @@ def check_gradient(network: Network) -> str:
 
 def check_inputs(network: Network) -> str:
     """Input and times are left as they were."""
-    net, (z, c) = _moved(network), _inputs(network)
+    net, (z, c) = moved(network), _inputs(network)
     before = z.clone(), c.clone()
     for mode in (True, False):
         with seeded(0, "inputs"), torch.no_grad():
@@ -167,33 +163,16 @@ def check_inputs(network: Network) -> str:
 
 def check_global_rng(network: Network) -> str:
     """No global random generator is drawn from or seeded, once out of training."""
-    net, inputs = _moved(network), _inputs(network)
+    net, inputs = moved(network), _inputs(network)
     with global_rng_untouched():
         _answer(net, *inputs)
     return "untouched"
 
 
-def _copy(network: Network) -> Network:
-    return copy.deepcopy(network).to("cpu", torch.float64)
-
-
-def _moved(network: Network) -> Network:
-    """A copy in float64 whose parameters are each moved a little."""
-    net = _copy(network)
-    with torch.no_grad():
-        for name, value in net.named_parameters():
-            value += STEP * _like(value[None], name)[0]
-    return net
-
-
 def _inputs(network: Network, count: int = COUNT) -> tuple[Tensor, Tensor]:
     """Input ``(count, *in_shape)`` of unit variance and times ``(count,)``, float64."""
     like = torch.empty(count, *network.in_shape, dtype=torch.float64)
-    return _like(like, "z"), torch.linspace(0.05, 0.95, count, dtype=torch.float64)
-
-
-def _like(like: Tensor, purpose: str) -> Tensor:
-    return SeededNoise(1, range(len(like))).stream(purpose)(like.detach())
+    return numbers(like, "z"), torch.linspace(0.05, 0.95, count, dtype=torch.float64)
 
 
 def _answer(network: Network, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
