@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sgmkit.autoencoder import Autoencoder, Latents
     from sgmkit.dataset import Batch, Dataset, Mixture
     from sgmkit.errors import BadValue, Incompatible, UnknownName, UserError
     from sgmkit.evaluator import Cell, Context, Evaluator, Metric, Value
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sgmkit.model import Likelihood, Loss, Model, Samples
     from sgmkit.network import Network
     from sgmkit.noise import Noise, SeededNoise
+    from sgmkit.prior import CrossEntropy, Prior
     from sgmkit.recorded import RecordedNoise
     from sgmkit.registry import components, create, resolve, time_grid
     from sgmkit.results import load_results
@@ -27,18 +29,21 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Autoencoder",
     "BadValue",
     "Batch",
     "Cell",
     "ClockedSDE",
     "Component",
     "Context",
+    "CrossEntropy",
     "Dataset",
     "Evaluator",
     "Extractor",
     "Grid",
     "Incompatible",
     "Kernel",
+    "Latents",
     "Likelihood",
     "LinearSDE",
     "Loss",
@@ -49,6 +54,7 @@ __all__ = [
     "Network",
     "Node",
     "Noise",
+    "Prior",
     "RecordedNoise",
     "Reverse",
     "Samples",
@@ -71,6 +77,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "autoencoder": "Autoencoder Latents",
     "dataset": "Batch Dataset Mixture",
     "errors": "BadValue Incompatible UnknownName UserError",
     "evaluator": "Cell Context Evaluator Metric Value",
@@ -80,6 +87,7 @@ _MODULES = {
     "model": "Likelihood Loss Model Samples",
     "network": "Network",
     "noise": "Noise SeededNoise",
+    "prior": "CrossEntropy Prior",
     "recorded": "RecordedNoise",
     "registry": "components create resolve time_grid",
     "results": "load_results",

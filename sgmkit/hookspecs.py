@@ -12,6 +12,7 @@ KINDS: dict[str, str] = {
     "sde": "sgmkit.sde:LinearSDE",
     "network": "sgmkit.network:Network",
     "model": "sgmkit.model:Model",
+    "autoencoder": "sgmkit.autoencoder:Autoencoder",
     "solver": "sgmkit.solver:Solver",
     "grid": "sgmkit.solver:Grid",
     "dataset": "sgmkit.dataset:Dataset",

@@ -137,7 +137,8 @@ def test_plugins_traceback(site):
         (
             ["list", "gird"],
             "no kind 'gird'; did you mean 'grid'? "
-            "(kinds: sde, network, model, solver, grid, dataset, evaluator, extractor)",
+            "(kinds: sde, network, model, autoencoder, solver, grid, dataset, evaluator, "
+            "extractor)",
         ),
         (
             ["info", "grid", "step"],

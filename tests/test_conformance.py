@@ -32,7 +32,11 @@ from sgmkit.testing.suite import build
 from sgmkit_sdes.vp import VP
 from sgmkit_solvers.heun import Heun
 
-NEED_FILES = {"mnist": "test_mnist", "folder": "test_image_folder"}
+NEED_FILES = {
+    "mnist": "test_mnist",
+    "omniglot": "test_omniglot",
+    "folder": "test_image_folder",
+}
 """Data sets that cannot be built from nothing, and the tests that hold them to the suite."""
 ON_FEATURES = ("fid", "kid", "prc", "isc")
 """Evaluators whose default extractor needs a download: see test_features, with a stand-in."""
@@ -67,8 +71,45 @@ def test_network_of_odd_sizes_and_labels(check):
     check()
 
 
+@parametrize_checks(
+    "network",
+    "ncsnpp:channels=8:multipliers=(1,2,2):fir=true",
+    in_shape=(2, 7, 9),
+    out_shape=(1, 7, 9),
+    attention=(4,),
+    classes=3,
+    dropout=0.1,
+)
+def test_network_of_odd_sizes_and_filters(check):
+    check()
+
+
 @parametrize_checks("network", "mlp", classes=3, dropout=0.1)
 def test_network_of_vectors_and_labels(check):
+    check()
+
+
+@parametrize_checks("autoencoder", *sgmkit.components("autoencoder"))
+def test_autoencoder(check):
+    check()
+
+
+@parametrize_checks("autoencoder", "conv", in_shape=(1, 7, 9), out_shape=(2, 7, 9))
+def test_autoencoder_of_odd_sizes(check):
+    check()
+
+
+@parametrize_checks(
+    "autoencoder",
+    "nvae:channels=8:multipliers=(1,2,2):blocks=1:latent_scales=2:latents=2:flows=1",
+    in_shape=(1, 7, 9),
+    out_shape=(3, 7, 9),
+    architecture="bnswish",
+    decoder_channels=12,
+    input_skip=True,
+    squeeze=False,
+)
+def test_autoencoder_of_scales_and_flows(check):
     check()
 
 
@@ -230,6 +271,7 @@ def test_a_component_that_cannot_be_built_fails():
 def test_targets(target, subjects, monkeypatch, tmp_path):
     monkeypatch.setenv("SGMKIT_DATA", str(tmp_path))  # without any files, nor a place to get them
     monkeypatch.setattr("sgmkit_datasets.mnist.MIRRORS", ())
+    monkeypatch.setattr("sgmkit_datasets.omniglot.MIRRORS", {})
     monkeypatch.setattr(
         "sgmkit.testing.suite.perform",
         lambda check, component, subject: CheckResult(subject, check.__name__, "ok"),

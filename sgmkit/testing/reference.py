@@ -1,11 +1,12 @@
 """Stand-ins: a small data set, its exact model and a plain solver, for checks that need company."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from sgmkit.autoencoder import Autoencoder, Latents, bounded
 from sgmkit.dataset import Batch, Dataset, Mixture, Split
 from sgmkit.extractor import Extractor
 from sgmkit.model import Model
@@ -73,6 +74,39 @@ class ReferenceNetwork(Network):
         return self.leave(torch.tanh(self.hidden(told))).unflatten(1, self.out_shape)
 
 
+class ReferenceAutoencoder(Autoencoder):
+    """Two scales of latents, the first of two groups, each a linear map of the data and of those
+    before it; and one hidden layer back. For any shapes."""
+
+    def __init__(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
+        super().__init__(in_shape, out_shape)
+        axes = len(in_shape) - 1
+        self.scales = ((2, *[2] * axes), (1, *[4] * axes))
+        shapes = ((1, *[2] * axes), (1, *[2] * axes), (1, *[4] * axes))
+        self.groups = nn.ModuleList()
+        known = math.prod(in_shape)
+        for shape in shapes:
+            size = math.prod(shape)
+            ask = nn.Linear(known, 2 * size)
+            self.groups.append(nn.Sequential(ask, nn.Unflatten(1, (2, *shape))))
+            known += size
+        self.hidden = nn.Linear(known - math.prod(in_shape), 16)
+        self.leave = nn.Linear(16, math.prod(out_shape))
+
+    def encode(self, x: Tensor, noise: Noise) -> tuple[Latents, ...]:
+        known, found = x.flatten(1), list[tuple[Tensor, Tensor, Tensor]]()
+        for group in self.groups:
+            mean, std = bounded(*group(known).unbind(1))
+            found.append((mean + std * noise(mean), mean, std))
+            known = torch.cat([known, found[-1][0].flatten(1)], 1)
+        coarse = (torch.cat(pair, 1) for pair in zip(*found[:2], strict=True))
+        return Latents(*coarse, groups=(1, 1)), Latents(*found[2], groups=(1,))
+
+    def decode(self, z: Sequence[Tensor]) -> Tensor:
+        told = torch.cat([each.flatten(1) for each in z], 1)
+        return self.leave(torch.tanh(self.hidden(told))).unflatten(1, self.out_shape)
+
+
 class ReferenceExtractor(Extractor):
     """Points of the plane as they are; their classes are the blobs of `ReferenceData`."""
 
@@ -110,6 +144,7 @@ STAND_INS: dict[str, type] = {
     "sde": Decay,
     "dataset": ReferenceData,
     "network": ReferenceNetwork,
+    "autoencoder": ReferenceAutoencoder,
     "model": ReferenceModel,
     "solver": ReferenceSolver,
     "grid": ReferenceGrid,
@@ -117,13 +152,20 @@ STAND_INS: dict[str, type] = {
 }
 """What a component under test is given where it asks for another of this kind."""
 
-_VECTOR = {"event": (2,), "in_shape": (4,), "out_shape": (2,)}
-_IMAGE = {"event": (1, 8, 8), "in_shape": (4, 8, 8), "out_shape": (2, 8, 8)}
+_VECTOR = {"in_shape": (4,), "out_shape": (2,)}
+_IMAGE = {"in_shape": (4, 8, 8), "out_shape": (2, 8, 8)}
+_POINT = {"in_shape": (2,), "out_shape": (4,)}
+_PICTURE = {"in_shape": (2, 8, 8), "out_shape": (3, 8, 8)}
+_POINTS = {"event": (2,), "likelihood": "continuous", "levels": None}
+_DIGITS = {"event": (1, 8, 8), "likelihood": "discretised", "levels": 17}
 SUPPLIED: dict[str, tuple[Mapping[str, object], ...]] = {
     "network": (_IMAGE, _VECTOR),
-    "model": (_VECTOR, _IMAGE),
+    "autoencoder": (_PICTURE, _POINT),
+    "model": (_POINTS, _DIGITS),
 }
 """What a component under test is given for parameters that the core supplies, in order of trial.
 
 The shapes of a network are those for two phases and two channels, of which one phase is driven.
+An autoencoder says of each pixel or coordinate something of another size than the data. A model is
+told what `Dataset` states of points in the plane, or of small pictures of levels.
 """

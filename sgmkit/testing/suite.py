@@ -11,7 +11,17 @@ from sgmkit.errors import BadValue, MissingFiles, UnknownName, UserError
 from sgmkit.hookspecs import KINDS
 from sgmkit.options import REQUIRED, Schema, near, parse
 from sgmkit.seeding import seeded
-from sgmkit.testing import dataset, evaluator, extractor, grid, model, network, sde, solver
+from sgmkit.testing import (
+    autoencoder,
+    dataset,
+    evaluator,
+    extractor,
+    grid,
+    model,
+    network,
+    sde,
+    solver,
+)
 from sgmkit.testing.reference import STAND_INS, SUPPLIED
 from sgmkit.testing.result import Check, CheckFailed, CheckResult, perform
 
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
 _APPLICABLE: dict[str, Callable[[Any], Iterator[Check]]] = {
     "sde": sde.applicable,
     "network": network.applicable,
+    "autoencoder": autoencoder.applicable,
     "solver": solver.applicable,
     "grid": grid.applicable,
     "dataset": dataset.applicable,

@@ -1,0 +1,82 @@
+"""Data and latents to try an autoencoder with, and noise that shows what it is used for."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from sgmkit.autoencoder import Autoencoder, Latents
+from sgmkit.noise import Noise, SeededNoise
+from sgmkit.testing.result import NotApplicable
+from sgmkit.testing.weights import numbers
+
+COUNT = 5
+
+
+class TracedNoise(Noise):
+    """Normal numbers that are kept as they are drawn, and that gradients are asked for.
+
+    Args:
+        source: what they come from.
+        alike: give every row the numbers of the first.
+    """
+
+    def __init__(self, source: Noise, alike: bool = False) -> None:
+        self.ids = source.ids
+        self.drawn: list[Tensor] = []
+        self._source, self._alike = source, alike
+
+    def __call__(self, like: Tensor) -> Tensor:
+        out = self._source(like.detach())
+        out = (out[:1].expand_as(out) if self._alike else out).clone().requires_grad_()
+        self.drawn.append(out)
+        return out
+
+    def uniform(self, like: Tensor) -> Tensor:
+        raise NotApplicable("it draws uniform numbers, whose law is another matter")
+
+    def select(self, index: Tensor) -> Self:
+        raise NotApplicable("it works on parts of the batch")
+
+    def stream(self, name: str) -> Self:
+        return self
+
+
+def data(autoencoder: Autoencoder, count: int = COUNT) -> Tensor:
+    """Normal numbers, ``(count, *in_shape)`` float64."""
+    return numbers(torch.empty(count, *autoencoder.in_shape, dtype=torch.float64), "data")
+
+
+def code(autoencoder: Autoencoder, count: int = COUNT) -> list[Tensor]:
+    """Normal latents of each scale, ``(count, *scale)`` float64."""
+    scales = enumerate(autoencoder.scales)
+    wide = torch.float64
+    return [numbers(torch.empty(count, *scale, dtype=wide), f"code {i}") for i, scale in scales]
+
+
+def noise(ids: Sequence[int] | Tensor = range(COUNT), seed: int = 0) -> SeededNoise:
+    """Noise of these samples."""
+    return SeededNoise(seed, ids)
+
+
+def encode(autoencoder: Autoencoder, x: Tensor, given: Noise | None = None) -> tuple[Latents, ...]:
+    """Latents out of training, without a graph."""
+    with torch.no_grad():
+        return tuple(autoencoder.eval().encode(x, given or noise(range(len(x)))))
+
+
+def decode(autoencoder: Autoencoder, z: Sequence[Tensor]) -> Tensor:
+    """Output out of training, without a graph."""
+    with torch.no_grad():
+        return autoencoder.eval().decode(z)
+
+
+def flat(parts: Sequence[Tensor]) -> Tensor:
+    """All numbers of each row, ``(B, n)``, from parts ``(B, ...)``."""
+    return torch.cat([part.flatten(1) for part in parts], 1)
+
+
+def draws(found: Sequence[Latents]) -> list[Tensor]:
+    """The latents alone, one tensor for each scale."""
+    return [each.z for each in found]
