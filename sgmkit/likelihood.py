@@ -67,18 +67,28 @@ def flow_likelihood(
             takes it up to `EXACT_TRACE_LIMIT` coordinates and `PROBES` probes beyond.
         rtol, atol: tolerances of the solver.
     """
+    u, log_aux = _with_auxiliary(rev.sde, x, noise.stream("aux"), t_min)
+    found = flow_state_likelihood(rev, u, noise, t_min, probes=probes, rtol=rtol, atol=atol)
+    parts = {**found.parts, "log_aux": log_aux}
+    return Likelihood(found.nats + log_aux, found.stderr, found.kind, parts)
+
+
+def flow_state_likelihood(
+    rev: Reverse,
+    u: Tensor,
+    noise: Noise,
+    t_min: float,
+    *,
+    probes: int | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+) -> Likelihood:
+    """``-log p_{t_min}`` of states ``u (B, k, *event)``, all phases; see `flow_likelihood`."""
     sde = rev.sde
-    coordinates = x[0].numel() * sde.driven
+    coordinates = u[0, 0].numel() * sde.driven
     if probes is None:
         probes = 0 if coordinates <= EXACT_TRACE_LIMIT else PROBES
-    u, log_aux = _with_auxiliary(sde, x, noise.stream("aux"), t_min)
-    shape = (sde.driven, *x.shape[1:])
-    if probes:
-        draws = noise.stream("probe").uniform(x.new_empty(len(x), probes * math.prod(shape)))
-        directions = torch.where(draws < 0.5, -1.0, 1.0).to(x).reshape(len(x), probes, *shape)
-    else:
-        directions = torch.eye(coordinates, dtype=x.dtype, device=x.device)
-        directions = directions.reshape(coordinates, *shape).expand(len(x), -1, *shape)
+    directions = _directions(u, sde.driven, probes, noise.stream("probe"))
     width = u[0].numel()
 
     def narrow(index: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
@@ -90,7 +100,7 @@ def flow_likelihood(
             flow, divergence = _flow_and_divergence(part, state, t, (drift, gain), z)
             if not probes:
                 divergence = divergence.sum(1, keepdim=True)
-            trace = x[0].numel() * drift.diagonal(dim1=-2, dim2=-1).sum(-1)
+            trace = u[0, 0].numel() * drift.diagonal(dim1=-2, dim2=-1).sum(-1)
             return torch.cat([flow.flatten(1), trace[:, None] + divergence], 1)
 
         return field_
@@ -99,11 +109,22 @@ def flow_likelihood(
     y = torch.cat([u.flatten(1), u.new_zeros(len(u), columns)], 1)
     y = integrate(narrow, y, t_min, sde.horizon, rtol, atol)
     u_T, gains = y[:, :width].unflatten(1, u.shape[1:]), y[:, width:]
-    nats = -normal_log_density(u_T, sde.prior_cov()) - gains.mean(1) + log_aux
+    nats = -normal_log_density(u_T, sde.prior_cov()) - gains.mean(1)
     spread = torch.zeros_like(nats)
     if probes:
         spread = gains.std(1) / math.sqrt(probes) if probes > 1 else spread / 0
-    return Likelihood(nats, spread, "ode", {"u_T": u_T, "log_aux": log_aux})
+    return Likelihood(nats, spread, "ode", {"u_T": u_T})
+
+
+def _directions(u: Tensor, driven: int, probes: int, noise: Noise) -> Tensor:
+    """Rademacher probes of the trace, ``(B, K, r, *event)``; without any, the unit vectors."""
+    shape = (driven, *u.shape[2:])
+    if probes:
+        draws = noise.uniform(u.new_empty(len(u), probes * math.prod(shape)))
+        return torch.where(draws < 0.5, -1.0, 1.0).to(u).reshape(len(u), probes, *shape)
+    count = math.prod(shape)
+    unit = torch.eye(count, dtype=u.dtype, device=u.device)
+    return unit.reshape(count, *shape).expand(len(u), -1, *shape)
 
 
 def normal_log_density(u: Tensor, cov: Tensor) -> Tensor:

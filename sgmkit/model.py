@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from sgmkit.solver import Last, Solver, finish
 from sgmkit.tables import tabled
 
 Start = Literal["prior", "exact"]
+Images = Literal["mean", "sample"]
+Bound = Literal["iw-ode", "nelbo-diffusion", "nelbo-chain"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Samples:
         u: the states the solver ended in, ``(B, k, *event)``.
         start: the states it started from, ``(B, k, *event)``.
         nfe: network evaluations of each sample, counted, int64 ``(B,)``.
-        decoder_calls: calls of a decoder, which are not network evaluations of the score.
+        decoder_calls: of each sample, counted: they are no network evaluations of the score.
     """
 
     x: Tensor
@@ -55,6 +57,13 @@ class Model(nn.Module, ABC):
     event: tuple[int, ...]
     t_min: float = 1e-3
     """Where grids, likelihoods and last-step rules end; stored with the model."""
+    decoder_calls: int = 0
+    """Calls of a decoder so far: a model that has one counts them."""
+    partial: bool = False
+    """Whether some steps leave some parameters out, for which data-parallel training then looks."""
+    discrete: bool = False
+    """Whether `nll` is of the data's own values, levels or ones, as a decoder over them states it;
+    else it is of a density, and whoever asks dequantises the data first."""
 
     @abstractmethod
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
@@ -62,15 +71,29 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, u: Tensor, noise: Noise | None = None) -> Tensor:
-        """Data ``(B, *event)`` from states ``(B, k, *event)`` at t_min."""
+        """Data ``(B, *event)`` from states ``(B, k, *event)`` at t_min.
+
+        The mean of what a decoder says, where that is a law of data.
+        """
+
+    def observe(self, u: Tensor, noise: Noise) -> Tensor:
+        """A draw from what a decoder says, ``(B, *event)``, where that is a law; else `decode`."""
+        return self.decode(u, noise)
 
     def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
         """Training loss on one batch; ``progress`` in [0, 1] is for annealing."""
         raise Incompatible(f"{type(self).__name__} has nothing to train")
 
-    def parameter_groups(self) -> list[dict[str, object]]:
-        """Parameter groups for the optimiser."""
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups for the optimiser; ``scale`` multiplies the learning rate of one."""
         return [{"params": list(self.parameters())}]
+
+    def averaged_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters by name that are trained, and whose averages stand in for them."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def begin(self) -> None:
+        """Called once, before the first step of a training that begins: it may read files."""
 
     def state_like(self) -> Tensor:
         """An empty tensor with the dtype and device of the model's states."""
@@ -108,6 +131,7 @@ class Model(nn.Module, ABC):
         *,
         last: Last = "none",
         start: Start = "prior",
+        images: Images = "mean",
         y: Tensor | None = None,
     ) -> Samples:
         """Draw ``n`` samples: the start from ``noise``'s stream "start", the steps from "step".
@@ -119,6 +143,7 @@ class Model(nn.Module, ABC):
             noise: draws by sample id, so a sample does not depend on its batch.
             last: rule for the way from ``grid[-1]`` to 0.
             start: where u_T comes from.
+            images: the mean of what a decoder says, or a draw from it.
             y: labels ``(n,)`` or None.
 
         Raises:
@@ -135,7 +160,10 @@ class Model(nn.Module, ABC):
                 raise Incompatible(reason)
             first = self.start(noise, start, y)
             u = finish(rev, solver.solve(rev, first, grid), grid[-1], last)
-            return Samples(self.decode(u, noise.stream("decode")), u, first, rev.calls)
+            before = self.decoder_calls
+            seen = self.decode if images == "mean" else self.observe
+            x = seen(u, noise.stream("decode"))
+            return Samples(x, u, first, rev.calls, self.decoder_calls - before)
 
     def nll(
         self,
@@ -155,6 +183,17 @@ class Model(nn.Module, ABC):
         rev, cut = self.reverse(noise, y), t_min or self.t_min
         x = x.to(self.state_like())
         return flow_likelihood(rev, x, noise, cut, probes=probes, rtol=rtol, atol=atol)
+
+    def bound(
+        self, x: Tensor, noise: Noise, kind: Bound, draws: int = 1, **options: Any
+    ) -> Likelihood:
+        """An upper bound of the negative log-likelihood of ``x (B, *event)``, besides `nll`.
+
+        ``iw-ode`` weighs ``draws`` latents by importance, their prior's density by the flow; an
+        average of ``draws``: ``nelbo-diffusion`` integrates the prior's bound over continuous time,
+        ``nelbo-chain`` sums it over the steps of the ancestral chain on a ``grid``.
+        """
+        raise Incompatible(f"{type(self).__name__} has no latents to bound a likelihood with")
 
 
 @tabled

@@ -6,6 +6,7 @@ answer becomes noise by ``eps_d = first u + second answer`` with small matrices;
 adds to the noise, a Normal part for one, is added there.
 """
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -13,22 +14,30 @@ from torch import Tensor
 
 from sgmkit.errors import BadValue
 from sgmkit.linear import triangular_inverse
-from sgmkit.score import SIGMA_DATA
+from sgmkit.score import SIGMA_DATA, normal_noise_operator
 from sgmkit.sde import Kernel
 
-Prediction = Literal["noise", "v", "x", "edm", "R"]
+Prediction = Literal["noise", "v", "x", "edm", "residual", "R"]
 
 
 def noise_operators(
-    kernel: Kernel, driven: int, prediction: Prediction, sigma_data: float = SIGMA_DATA
+    kernel: Kernel,
+    driven: int,
+    prediction: Prediction,
+    sigma_data: float = SIGMA_DATA,
+    data_var: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    r"""``eps_d = first u + second answer``: operators ``(*t, r, k)`` and ``(*t, r, r)``.
+    r"""``eps_d = first u + second answer``: operators ``(*t, r, k)`` and ``(*t, r, answers)``.
 
-    ``noise``: the answer is eps_d, for any r. The others need r = 1, a channel ``w = a x + eps``.
+    ``noise``: the answer is eps_d, for any r. v, x and edm need r = 1, a channel ``w = a x + eps``.
     ``x``: the answer is the data. ``v``: ``c eps - s x`` with ``c = a s``,
     ``s = 1 / sqrt(1 + a^2)`` (Salimans & Ho 2022, app. D). ``edm``: Karras et al. 2022, table 1,
     with ``sigma = 1 / a``: ``x = (sd^2 a w + sd sqrt(1 + sd^2 a^2) answer) / (1 + sd^2 a^2)``.
-    a may have any sign, and be zero. ``R`` is `whole_operator`'s: the noise of all phases.
+    a may have any sign, and be zero. ``residual``, for any r, is one answer for all phases: the
+    data less their mean given u, were they N(0, data_var), over their variance then, times the
+    standard deviation of all. It is zero for a Normal, and smooth data keep it bounded at every
+    noise level, for it is a difference of scores. ``R`` is `whole_operator`'s: the noise of all
+    phases.
 
     Raises:
         BadValue: for a prediction that is none of these, or that needs r = 1.
@@ -41,6 +50,10 @@ def noise_operators(
         return kernel.chol.new_zeros(*t, driven, k), unit
     if prediction == "R":
         raise BadValue("prediction 'R' is of all phases: see whole_operator")
+    if prediction == "residual":
+        unit = math.sqrt(data_var) / (1 + data_var * kernel.snr)[..., None, None]
+        carried = kernel.rho[..., -driven:, None]
+        return normal_noise_operator(kernel, driven, data_var), -carried * unit
     if driven > 1:
         raise BadValue(f"prediction {prediction!r} needs one driven phase, not {driven}; use noise")
     white, a = kernel.whiten[..., -1:, :], kernel.rho[..., -1:, None]

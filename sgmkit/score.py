@@ -168,6 +168,11 @@ def _edm_weight(sde: LinearSDE, t: Tensor, kernel: Kernel, sigma_data: float) ->
     return (1 + 1 / (sigma_data**2 * power)) * density * rate
 
 
+def weighted_square(weight: Tensor, error: Tensor) -> Tensor:
+    """``1/2 e^T W e`` by coordinate, ``(B, *event)``; see `weighted_error`."""
+    return 0.5 * (error * act(weight.to(error), error)).sum(1)
+
+
 def weighted_error(weight: Tensor, error: Tensor) -> Tensor:
     """``1/2 sum e^T W e`` over all coordinates, ``(B,)``, in nats for the likelihood weighting.
 
@@ -175,7 +180,7 @@ def weighted_error(weight: Tensor, error: Tensor) -> Tensor:
         weight: W, ``(B, r, r)`` or ``(r, r)``.
         error: ``eps_d - eps_theta``, ``(B, r, *event)``.
     """
-    return 0.5 * (error * act(weight.to(error), error)).flatten(1).sum(1)
+    return weighted_square(weight, error).flatten(1).sum(1)
 
 
 class TimeSampler:

@@ -9,6 +9,7 @@ from mutants import finds
 from sgmkit import Batch, Loss, SeededNoise
 from sgmkit.testing import run_checks
 from sgmkit.testing.reference import ReferenceNetwork
+from sgmkit.testing.suite import build
 from sgmkit_sdes.vp import VP
 from sgmkit_sgm.sgm import Sgm
 
@@ -154,3 +155,24 @@ def test_what_they_are_mutants_of_is_sound():
     found = run_checks("model", Sound())
     assert [x for x in found if not x.ok] == []
     assert {x.check for x in found if x.level == "skip"} == {"check_exact_start"}
+
+
+class Told(Sound):
+    """Asks what its data call for."""
+
+    def __init__(self, event: tuple[int, ...], likelihood: str, levels: int | None):
+        super().__init__()
+        self.told = event, likelihood, levels
+
+
+class Choosy(Told):
+    def __init__(self, event: tuple[int, ...], likelihood: str, levels: int | None):
+        super().__init__(event, likelihood, levels)
+        if levels is None:
+            raise ValueError("no levels")
+
+
+def test_models_are_told_of_points_then_of_pictures():
+    assert build("model", Told).told == ((2,), "continuous", None)
+    assert build("model", Told, event=(5,)).told == ((5,), "continuous", None)
+    assert build("model", Choosy).told == ((1, 8, 8), "discretised", 17)

@@ -73,6 +73,23 @@ def test_both_signs_of_the_channel_were_met():
     assert signs == {True, False}
 
 
+@pytest.mark.parametrize("data_var", [1.0, 0.3])
+@pytest.mark.parametrize("name", EVERY)
+def test_a_residual_is_what_normal_data_leave(name, data_var):
+    """x given u by the joint covariance of N(0, c) data and their states, phase by phase."""
+    sde, r = EVERY[name], EVERY[name].driven
+    t = times(sde)
+    kernel, x = sde.kernel(t), draws(4, 3)
+    eps = draws(4, sde.phases, 3, seed=1)
+    u = perturb(kernel, x, eps)
+    total = kernel.cov + data_var * kernel.mean[:, :, None] * kernel.mean[:, None]
+    gain = data_var * torch.linalg.solve(total, kernel.mean[..., None])[..., 0]
+    left = data_var - data_var * (gain * kernel.mean).sum(-1)
+    answer = (x - torch.einsum("bk,bkn->bn", gain, u)) / left[:, None] * data_var**0.5
+    first, second = noise_operators(kernel, r, "residual", data_var=data_var)
+    assert torch.allclose(act(first, u) + second * answer[:, None], eps[:, -r:], atol=1e-6)
+
+
 @pytest.mark.parametrize("name", SINGLE)
 def test_answers_have_unit_variance(name):
     """v for N(0, 1) data, EDM's answer for N(0, sd^2): what makes them easy for a network."""
@@ -130,7 +147,7 @@ def test_only_noise_has_several_phases(prediction):
 def test_no_such_prediction():
     with pytest.raises(BadValue) as caught:
         noise_operators(VP().kernel(f64([0.3])), 1, "score")
-    assert str(caught.value) == "prediction 'score' is none of noise, v, x, edm, R"
+    assert str(caught.value) == "prediction 'score' is none of noise, v, x, edm, residual, R"
 
 
 @pytest.mark.parametrize("name", EVERY)

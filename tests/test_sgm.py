@@ -369,7 +369,8 @@ def _score(model, u, t):
         (
             {"sde": EVERY["pair"], "prediction": "v"},
             Incompatible,
-            "prediction 'v' needs one driven phase, and Pair has 2; use prediction=noise or R",
+            "prediction 'v' needs one driven phase, and Pair has 2; "
+            "use prediction=noise, residual or R",
         ),
         (
             {"sde": CLD(), "prediction": "x", "mixed": "velocity"},

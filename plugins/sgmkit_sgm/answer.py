@@ -67,10 +67,10 @@ class Parameterisation:
             raise BadValue(
                 "prediction = 'R' is of the noise given the data: take matching=hsm, not dsm"
             )
-        if self.prediction not in ("noise", "R") and r > 1:
+        if self.prediction not in ("noise", "residual", "R") and r > 1:
             raise Incompatible(
                 f"prediction {self.prediction!r} needs one driven phase, and {name} has {r}; "
-                "use prediction=noise or R"
+                "use prediction=noise, residual or R"
             )
         if self.mixed != "none" and self.prediction != "noise":
             raise BadValue(
@@ -89,8 +89,15 @@ class Parameterisation:
         return self.prediction == "R"
 
     @property
+    def normal_part(self) -> bool:
+        """Whether a network that answers zero leaves the score of Normal data."""
+        return self.mixed == "normal" or self.prediction == "residual"
+
+    @property
     def outputs(self) -> int:
-        """Phases that the network answers for."""
+        """How often the network answers for each coordinate."""
+        if self.prediction == "residual":
+            return 1
         return self.sde.phases if self.whole else self.sde.driven
 
     def single(self, t: float) -> Local:
@@ -129,7 +136,7 @@ class Parameterisation:
         if self.whole:
             second = whole_operator(kernel, flow_factor(self.sde, t), r)
             return scale, label, second.new_zeros(*second.shape[:-1], self.sde.phases), second
-        first, second = noise_operators(kernel, r, self.prediction, self.sigma_data)
+        first, second = noise_operators(kernel, r, self.prediction, self.sigma_data, var)
         if self.mixed == "normal":
             first = normal_noise_operator(kernel, r, var)
         elif self.mixed == "velocity":

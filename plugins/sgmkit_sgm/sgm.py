@@ -6,8 +6,7 @@ solvers see is the driven noise ``eps_d`` of the kernel ``u_t | x``, whatever wa
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -15,11 +14,23 @@ from annotated_types import Gt
 from torch import Tensor, nn
 from typing_extensions import Doc
 
-from sgmkit import BadValue, Batch, Kernel, LinearSDE, Loss, Model, Network, Noise, Reverse
+from sgmkit import (
+    BadValue,
+    Batch,
+    CrossEntropy,
+    Kernel,
+    LinearSDE,
+    Loss,
+    Network,
+    Noise,
+    Prior,
+    Reverse,
+)
 from sgmkit.errors import Incompatible
 from sgmkit.flow import flow_factor
 from sgmkit.linear import Operator, act, semidefinite_factor
-from sgmkit.prediction import Prediction, whole_operator
+from sgmkit.prediction import Prediction
+from sgmkit.prior import Weigh
 from sgmkit.reverse import Predict
 from sgmkit.score import (
     SIGMA_DATA,
@@ -31,32 +42,18 @@ from sgmkit.score import (
     weighted_error,
 )
 from sgmkit_sgm.answer import Local, Matching, Mixed, Parameterisation
+from sgmkit_sgm.latent import cross_entropy
+from sgmkit_sgm.perturbed import Match, Perturbed
 
 MIXING_LOGIT = -3.0
 """Where the learnable share of the network starts: sigmoid is 0.05 (LSGM's default)."""
+IDLE_LOGIT = -15.0
+"""The share of channels that are idle: 3e-7."""
 KEPT = 4096
 """Single times whose coefficients are remembered."""
 
 
-@dataclass(frozen=True)
-class Match:
-    """The score-matching problem of one batch, and how well the network solves it.
-
-    Args:
-        t: times, ``(B,)`` float64 on the CPU.
-        density: that they were drawn with, ``(B,)``.
-        weight: W of the loss, ``(B, r, r)``; see `sgmkit.score.weight_matrix`.
-        error: driven noise less the network's, ``(B, r, *event)``; of all phases, k for r, where
-            the network predicts the whole noise.
-    """
-
-    t: Tensor
-    density: Tensor
-    weight: Tensor
-    error: Tensor
-
-
-class Sgm(Model):
+class Sgm(Prior):
     """A network trained by score matching (Song et al. 2021; Dockhorn et al. 2022).
 
     It is trained at times from ``t_min`` to the horizon, and nothing below ``t_min`` is asked of
@@ -67,6 +64,8 @@ class Sgm(Model):
         BadValue: for options that contradict each other.
         Incompatible: for options that the process has no use for.
     """
+
+    active: Tensor
 
     def __init__(
         self,
@@ -88,6 +87,9 @@ class Sgm(Model):
             Mixed,
             Doc("fixed part of the noise: that of Normal data with a learnable share, or v / S_vv"),
         ] = "none",
+        mixing_logit: Annotated[
+            float, Doc("where the logit of the network's share starts, with mixed=normal")
+        ] = MIXING_LOGIT,
         sigma_data: Annotated[
             float, Gt(0), Doc("standard deviation of the data, for the edm options")
         ] = SIGMA_DATA,
@@ -110,8 +112,12 @@ class Sgm(Model):
         )
         if mixed == "normal":
             shape = (sde.driven, channels, *(1 for _ in sizes))
-            self.mixing_logit = nn.Parameter(torch.full(shape, MIXING_LOGIT))
+            self.mixing_logit = nn.Parameter(torch.full(shape, mixing_logit))
+        if self.form.normal_part:
+            shape = (channels, *(1 for _ in sizes))
+            self.register_buffer("active", torch.ones(shape, dtype=torch.bool))
         self._recent: dict[float, Local] = {}
+        self._samplers: dict[str, TimeSampler] = {}
 
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
         whole = self.whole_noise if self.form.whole else None
@@ -158,12 +164,17 @@ class Sgm(Model):
         the same integral over t in its own units per coordinate, nats for the likelihood
         weighting. ``noise`` is the squared noise error of one coordinate, averaged over uniform t.
         """
-        match, size = self.match(batch, noise), math.prod(self.event)
-        chance = match.density.to(match.error)
-        score = (weighted_error(match.weight, match.error) / chance).mean() / size
-        square = match.error.detach().square().flatten(1).mean(1)
+        match = self.match(batch, noise)
+        return self.objective(match.density, match.weight, match.error)
+
+    def objective(self, density: Tensor, weight: Tensor, error: Tensor) -> Loss:
+        """The loss of errors ``(B, r, *event)`` at times of this density, ``(B,)``; see `loss`."""
+        chance = density.to(error)
+        score = (weighted_error(weight, error) / chance).mean() / math.prod(self.event)
+        square = error.detach().square().flatten(1).mean(1)
         plain = (square / chance).mean() / (self.sde.horizon - self.t_min)
-        return Loss(score / self._times.total, {"score": score.detach(), "noise": plain})
+        total = score / self.times(self.weighting).total
+        return Loss(total, {"score": score.detach(), "noise": plain})
 
     def match(self, batch: Batch, noise: Noise) -> Match:
         """Perturb a batch and compare the network's noise with the one that was added.
@@ -171,42 +182,66 @@ class Sgm(Model):
         Labels are told to a network that has classes. Streams: "time", "diffusion", and "start"
         for what denoising matching adds to the data.
         """
-        x = batch.x.to(self.state_like())
-        y = batch.y.to(x.device) if batch.y is not None and self.network.classes else None
+        at = self.perturbed(batch.x.to(self.state_like()), noise, self.weighting, batch.y)
+        return Match(at.t, at.density, self.weight(at, self.weighting), self(at))
+
+    def perturbed(
+        self, x: Tensor, noise: Noise, weighting: Weighting, y: Tensor | None = None
+    ) -> Perturbed:
+        """States around ``x (B, *event)`` at times for a weighting; differentiable in x."""
         uniform = noise.stream("time").uniform(torch.empty(len(x), dtype=torch.float64))
-        t, density = self._times.draw(uniform)
+        t, density = self.times(weighting).draw(uniform)
         eps = noise.stream("diffusion")(x.new_empty(len(x), self.sde.phases, *self.event))
         given = kernel = self.sde.kernel(t)
         if self.matching == "hsm":
             u = perturb(kernel, x, eps)
         else:
-            phi, factor = self.sde.kernel_from(t)
-            given = Kernel(phi[..., 0], factor @ factor.mT, factor)
-            u = act(phi.to(x), self._start(x, noise)) + act(factor.to(x), eps)
-        local = self.form.each(t, kernel, given, u)
-        weight = weight_matrix(self.sde, t, given, self.weighting, self.sigma_data)
-        if not self.form.whole:
-            found = self._noise(u, local, y)
-            return Match(t, density, weight, eps[:, -self.sde.driven :] - found)
-        factor = flow_factor(self.sde, t)
-        error = act(torch.linalg.solve(factor, kernel.chol).to(u), eps) - self._answer(u, local, y)
-        to_driven = whole_operator(kernel, factor, self.sde.driven)
-        every = to_driven.mT @ weight @ to_driven
-        if self.weighting == "unweighted":
-            every = 2 * torch.eye(self.sde.phases).to(every).expand_as(every)
-        return Match(t, density, every, error)
+            phi, root = self.sde.kernel_from(t)
+            given = Kernel(phi[..., 0], root @ root.mT, root)
+            u = act(phi.to(x), self._start(x, noise)) + act(root.to(x), eps)
+        factor = flow_factor(self.sde, t) if self.form.whole else None
+        labels = y.to(x.device) if y is not None and self.network.classes else None
+        return Perturbed(t, density, eps, kernel, given, factor, u, labels)
 
-    @cached_property
-    def _times(self) -> TimeSampler:
-        share = 1.0 if self.sampling == "uniform" else 0.1
-        return TimeSampler(
-            self.sde,
-            self.weighting,
-            self.t_min,
-            share,
-            sigma_data=self.sigma_data,
-            whole=self.form.whole,
-        )
+    def forward(self, at: Perturbed) -> Tensor:
+        """The noise that was added less the network's, ``(B, r, *event)``; all k where whole."""
+        local = self.form.each(at.t, at.kernel, at.given, at.u)
+        found = (self._answer if self.form.whole else self._noise)(at.u, local, at.y)
+        return at.target(self.sde.driven) - found
+
+    def weight(self, at: Perturbed, weighting: Weighting) -> Tensor:
+        """W of the loss, ``(B, r, r)``, or ``(B, k, k)`` where the whole noise is predicted."""
+        driven = weight_matrix(self.sde, at.t, at.given, weighting, self.sigma_data)
+        return at.weight(driven, alike=weighting == "unweighted")
+
+    def times(self, weighting: Weighting) -> TimeSampler:
+        """The law of times that the options ask for, for this weighting."""
+        if weighting not in self._samplers:
+            share = 1.0 if self.sampling == "uniform" else 0.1
+            self._samplers[weighting] = TimeSampler(
+                self.sde,
+                weighting,
+                self.t_min,
+                share,
+                sigma_data=self.sigma_data,
+                whole=self.form.whole,
+            )
+        return self._samplers[weighting]
+
+    def cross_entropy(
+        self, z: Tensor, noise: Noise, weight: float | Weigh, *, separate: bool = False
+    ) -> CrossEntropy:
+        return cross_entropy(self, z, noise, weight, separate)
+
+    def deactivate(self, idle: Tensor) -> None:
+        """Take channels where ``idle (C,)`` is true for N(0, 1): the network does not see them.
+
+        Raises:
+            BadValue: where the network does not answer beside a Normal part, which takes them over.
+        """
+        if not self.form.normal_part:
+            raise BadValue("idle channels need prediction=residual or mixed=normal")
+        self.active.copy_(~idle.reshape(self.active.shape))
 
     def _start(self, x: Tensor, noise: Noise) -> Tensor:
         """u_0 given x, ``(B, k, *event)``, from the law that ``start_cov`` states."""
@@ -231,6 +266,8 @@ class Sgm(Model):
     def _answer(self, u: Tensor, local: Local, y: Tensor | None) -> Tensor:
         """What the network says of states ``(B, k, *event)``, phase by phase."""
         phases = [part * s for part, s in zip(u.unbind(1), local.scale, strict=True)]
+        if self.form.normal_part:
+            phases = [part * self.active for part in phases]
         z = phases[0] if len(phases) == 1 else torch.cat(phases, 1)
         z = z.to(next(self.network.parameters(), z).dtype)
         label = local.label
@@ -243,5 +280,8 @@ class Sgm(Model):
         answer = self._answer(u, local, y)
         if self.mixed == "normal":
             fixed, own = local.acts
-            return mix_noise(fixed(u), own(answer), self.mixing_logit)
+            logit = torch.where(self.active, self.mixing_logit, IDLE_LOGIT)
+            return mix_noise(fixed(u), own(answer), logit)
+        if self.form.normal_part:
+            answer = answer * self.active
         return local.acts[0](u, answer) if local.acts else answer

@@ -1,0 +1,81 @@
+r"""What latents cost under a score-based prior, and the loss that trains prior and encoder at once.
+
+The encoder always sees the likelihood weighting; the prior its own (LSGM, Vahdat et al. 2021,
+sec. 3.3 and app. C). The paper's three algorithms are: one pass with one weighting (1); the times
+of the prior's own weighting used again for the encoder (3); times apart (2). Where the weights are
+numbers, the first and the last need one pass of the network each way: rows do not see each other,
+so that the gradient for a row of z is that of the prior's loss, times the ratio of its weights.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from sgmkit import CrossEntropy, Noise
+from sgmkit.entropy import end_divergence
+from sgmkit.errors import Incompatible
+from sgmkit.prior import Weigh
+from sgmkit.score import perturb, weighted_square
+
+if TYPE_CHECKING:
+    from sgmkit_sgm.perturbed import Perturbed
+    from sgmkit_sgm.sgm import Sgm
+
+
+class Rescale(torch.autograd.Function):
+    """The identity, whose gradient is multiplied row by row."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, ratio: Tensor) -> Tensor:
+        ctx.save_for_backward(ratio)
+        return u.view_as(u)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        (ratio,) = ctx.saved_tensors
+        slope = slopes[0]
+        return slope * ratio.to(slope).reshape(-1, *(1 for _ in slope.shape[1:])), None
+
+
+def cross_entropy(
+    sgm: "Sgm", z: Tensor, noise: Noise, weight: float | Weigh, separate: bool
+) -> CrossEntropy:
+    """See `sgmkit.prior.Prior.cross_entropy`."""
+    if sgm.matching == "dsm" and any(any(row) for row in sgm.sde.start_cov):
+        raise Incompatible(
+            "the cross entropy is of the law given the data: take matching=hsm, not dsm"
+        )
+    if not callable(weight) and not separate and sgm.sde.driven == 1 and not sgm.form.whole:
+        return _one_pass(sgm, z, noise, weight)
+    at = sgm.perturbed(z.detach(), noise, sgm.weighting)
+    own = sgm.objective(at.density, sgm.weight(at, sgm.weighting), sgm(at))
+    if separate:
+        there = sgm.perturbed(z, noise.stream("encoder"), "likelihood")
+    else:
+        there = replace(at, u=perturb(at.kernel, z, at.eps))
+    fixed = {name: value.detach() for name, value in sgm.named_parameters()}
+    error = functional_call(sgm, fixed, (there,))
+    excess = _path(sgm.weight(there, "likelihood"), there, error) + end_divergence(sgm.sde, z)
+    told = excess.detach()
+    cost = (excess * (weight(told) if callable(weight) else weight)).sum()
+    return CrossEntropy(told, own.total + cost - cost.detach(), dict(own.parts))
+
+
+def _one_pass(sgm: "Sgm", z: Tensor, noise: Noise, weight: float) -> CrossEntropy:
+    at = sgm.perturbed(z, noise, sgm.weighting)
+    own, likely = sgm.weight(at, sgm.weighting), sgm.weight(at, "likelihood")
+    # The prior's loss is mine e^2 / 2 over the density, in the mean over rows and coordinates.
+    ratio = weight * (likely / own)[:, 0, 0] * (z.numel() * sgm.times(sgm.weighting).total)
+    error = sgm(replace(at, u=Rescale.apply(at.u, ratio)))
+    loss, end = sgm.objective(at.density, own, error), end_divergence(sgm.sde, z)
+    cost = weight * end.sum()
+    excess = _path(likely, at, error.detach()) + end.detach()
+    return CrossEntropy(excess, loss.total + cost - cost.detach(), dict(loss.parts))
+
+
+def _path(weight: Tensor, at: "Perturbed", error: Tensor) -> Tensor:
+    """``1/2 e^T W e / r(t)`` by coordinate, ``(B, *event)``."""
+    return weighted_square(weight / at.density.reshape(-1, 1, 1), error)
