@@ -13,9 +13,9 @@ from torch import Tensor
 from sgmkit.errors import BadValue
 from sgmkit.evaluator import Cell, Context
 from sgmkit.experiment import Subject
-from sgmkit.model import Samples
+from sgmkit.model import Model, Samples
 from sgmkit.noise import SeededNoise
-from sgmkit.plan import Choice, Plan, choices, judges, without
+from sgmkit.plan import Choice, Plan, brief, choices, judges
 from sgmkit.registry import Resolved
 from sgmkit.results import Row, describe_hash
 from sgmkit.sampling import gather, sample_batches
@@ -114,6 +114,8 @@ class CellSource:
             "grid": choice.grid.describe() if choice.grid else None,
             **axes,
         }
+        images = plan.images if _has_law(self.subject) else ""
+        description |= {"images": images} if images == "sample" else {}
         parts = [choice.solver, *([choice.grid] if choice.grid else [])]
         row = replace(
             _row(self.subject, "cell", *parts),
@@ -121,6 +123,7 @@ class CellSource:
             options=choice.options,
             grid=choice.grid.label if choice.grid else "",
             budget=choice.budget,
+            images=images,
             **axes,
         )
         reason = ""
@@ -134,7 +137,8 @@ class CellSource:
         samples, seconds = self._sample(solver, self._times(row.t_min))
         context = _context(self.subject, self.seed, self.memo, samples.x, row.t_min)
         context.u_T, context.u_0 = samples.start, samples.u
-        context.cell = Cell(solver, self.plan.last, samples.nfe, seconds)
+        cost = (samples.nfe, seconds, samples.decoder_calls)
+        context.cell = Cell(solver, self.plan.last, *cost)
         return context, replace(
             row, nfe=float(samples.nfe.double().mean()), seconds_per_sample=seconds
         )
@@ -161,6 +165,7 @@ class CellSource:
                 self.seed,
                 last=plan.last,
                 start=plan.start,
+                images=plan.images,
             )
         )
         return samples, (time.perf_counter() - begin) / plan.samples
@@ -230,6 +235,11 @@ def _sde(subject: Subject) -> LinearSDE:
     return subject.built.reverse(SeededNoise(0, [0])).sde
 
 
+def _has_law(subject: Subject) -> bool:
+    """Whether the decoder states a law of data: then its mean and its samples differ."""
+    return type(subject.built).observe is not Model.observe
+
+
 def _cut(plan: Plan, subject: Subject) -> float:
     """Where grids end, checked before any work."""
     t_min = plan.t_min or subject.built.t_min
@@ -250,14 +260,12 @@ def _dtype(subject: Subject) -> str:
 
 def _row(subject: Subject, scope: str, *parts: Resolved) -> Row:
     """What every row about a subject says."""
-    model, options = subject.built, subject.model.options
-    columns = ("sde", "dataset")  # told in columns of their own
-    told = [k for k, v in options.items() if isinstance(v, Resolved) and v.kind in columns]
+    model = subject.built
     return Row(
         metric="",
         scope=scope,
         run=subject.run,
-        model=without(subject.model, told).label,
+        model=brief(subject.model, ("sde", "dataset")),  # told in columns of their own
         sde=subject.sde.label,
         data=subject.data.label,
         params=sum(p.numel() for p in model.parameters()),

@@ -4,13 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from sgmkit.errors import BadValue, CutShort
 from sgmkit.files import write_atomic
+
+if TYPE_CHECKING:
+    from sgmkit.model import Model
 
 FORMAT = 1
 """Version of the layout, stated in every file."""
@@ -95,14 +99,14 @@ def section(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def load_weights(
-    model: nn.Module, tensors: Mapping[str, Tensor], path: Path, average: bool = False
+    model: "Model", tensors: Mapping[str, Tensor], path: Path, average: bool = False
 ) -> None:
     """Put the weights of a checkpoint in ``model``, or their averages.
 
     Raises `BadValue` where a name or a shape is not the model's, with the model as it was.
     """
     weights, means = section(tensors, "model"), section(tensors, "average")
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    trained = model.averaged_parameters()
     for found, wanted in ((weights, model.state_dict()), (means, trained)):
         for name in sorted({*found, *wanted}):
             here, there = _shape(found.get(name)), _shape(wanted.get(name))

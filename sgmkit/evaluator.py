@@ -45,12 +45,14 @@ class Cell:
         last: the last-step rule.
         nfe: network evaluations of each sample, counted, int64 ``(n,)``.
         seconds: seconds per sample.
+        decoder_calls: of each sample, which are none of the network.
     """
 
     solver: Solver
     last: Last
     nfe: Tensor
     seconds: float
+    decoder_calls: int = 0
 
 
 @dataclass

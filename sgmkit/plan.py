@@ -1,12 +1,14 @@
 """What a bench is asked for, and which solvers with which budgets that comes to."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sgmkit.errors import BadValue
 from sgmkit.evaluator import Metric
 from sgmkit.experiment import Subject
-from sgmkit.model import Start
+from sgmkit.model import Images, Start
+from sgmkit.options import spell
 from sgmkit.registry import Resolved
 from sgmkit.solver import Last, Solver
 
@@ -24,6 +26,7 @@ class Plan:
         tol: tolerances of adaptive solvers, which ignore grids and budgets.
         t_min: end of the grids; None takes each model's own.
         last: last-step rule. start: where u_T comes from.
+        images: the mean of what a decoder says, or a draw; of no matter to models without one.
         samples: for each cell. seeds: how many, 0 upwards.
     """
 
@@ -37,6 +40,7 @@ class Plan:
     t_min: float | None = None
     last: Last = "none"
     start: Start = "prior"
+    images: Images = "mean"
     samples: int = 1000
     seeds: int = 3
 
@@ -104,6 +108,30 @@ def without(resolved: Resolved, hidden: Collection[str]) -> Resolved:
     """Less some of its options: what is left to show where those have a place of their own."""
     shown = {name: value for name, value in resolved.options.items() if name not in hidden}
     return replace(resolved, options=shown)
+
+
+def brief(model: Resolved, kinds: Collection[str]) -> str:
+    """Short text for a table: ``lsgm:prior=(weighting=reweighted)``.
+
+    Components of these kinds are left out; one that is its owner's default shows what differs.
+    """
+    return ":".join(filter(None, (model.short, _differences(model, model.defaults, kinds))))
+
+
+def _differences(own: Resolved, usual: Mapping[str, Any], kinds: Collection[str]) -> str:
+    """``name=value`` for every option that is not the usual one."""
+    told = []
+    for name, value in sorted(own.options.items()):
+        default = usual.get(name)
+        if not isinstance(value, Resolved):
+            told += [f"{name}={spell(value)}"] if value != default else []
+        elif value.kind not in kinds:
+            if isinstance(default, Resolved) and default.name == value.name:
+                text = _differences(value, default.options, kinds)
+                told += [f"{name}=({text})"] if text else []
+            else:
+                told.append(f"{name}={spell(brief(value, kinds))}")
+    return ":".join(told)
 
 
 def _told(evaluator: Resolved) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TABLES = ("model", "data", "train", "seed", "versions")
 DATA = "datasets/digits"
+OF_DATA = ("event", "likelihood", "levels")
+"""What a model whose constructor names it is told of the data set."""
 MAY_CHANGE = (
     *("steps", "accumulate", "precision"),
     *("checkpoint_every", "keep", "log_every", "samples_every"),
@@ -124,7 +126,8 @@ class Experiment:
         from sgmkit.seeding import seeded
 
         with seeded(self.seed, "init"):
-            model: Model = self.model.build(event=self.dataset.event)
+            facts = {name: getattr(self.dataset, name) for name in OF_DATA}
+            model: Model = self.model.build(**facts)
         return model.double() if self.settings.precision == "64" else model
 
     def describe(self) -> dict[str, Any]:

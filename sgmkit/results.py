@@ -52,6 +52,7 @@ class Row:
     t_min: float = math.nan
     last: str = ""
     start: str = ""
+    images: str = ""
     budget: str = ""
     steps: int | None = None
     nfe: float = math.nan
@@ -79,7 +80,7 @@ COLUMNS = tuple(f.name for f in fields(Row))
 _TYPES = get_type_hints(Row)
 _IDENTITY = (
     *("data", "run", "model", "network", "sde", "scope", "solver", "options", "grid"),
-    *("t_min", "last", "start", "n", "dtype", "nfe", "budget", "steps", "seed", "metric"),
+    *("t_min", "last", "start", "images", "n", "dtype", "nfe", "budget", "steps", "seed", "metric"),
     *("source", "hash"),
 )
 """The order of rows in a frame; rows equal in all of these are the same row."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgmkit.errors import Incompatible
-from sgmkit.model import Model, Samples, Start
+from sgmkit.model import Images, Model, Samples, Start
 from sgmkit.noise import SeededNoise
 from sgmkit.reverse import Reverse
 from sgmkit.solver import Last, Solver, finish
@@ -32,6 +32,7 @@ def sample_batches(
     *,
     last: Last = "none",
     start: Start = "prior",
+    images: Images = "mean",
     batch: int | None = None,
 ) -> Iterator[Samples]:
     """Samples 0 to n - 1 of ``seed``, some at a time; each depends on its number alone."""
@@ -39,7 +40,7 @@ def sample_batches(
     for low in range(0, n, size):
         ids = range(low, min(low + size, n))
         noise = SeededNoise(seed, ids)
-        yield model.sample(len(ids), solver, grid, noise, last=last, start=start)
+        yield model.sample(len(ids), solver, grid, noise, last=last, start=start, images=images)
 
 
 def gather(parts: Iterator[Samples]) -> Samples:
@@ -47,7 +48,7 @@ def gather(parts: Iterator[Samples]) -> Samples:
     found = list(parts)
     names = ("x", "u", "start", "nfe")
     whole = (torch.cat([getattr(part, name).cpu() for part in found]) for name in names)
-    return Samples(*whole, decoder_calls=sum(part.decoder_calls for part in found))
+    return Samples(*whole, decoder_calls=max(part.decoder_calls for part in found))
 
 
 def path_of(

@@ -3,6 +3,7 @@
 The tests of solvers have their own companion; see golden/README.md for where the numbers are from.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,53 @@ LSGM = {
 }
 LSGM_TIME_EPS = {"geometric": 0.0, "vpsde": 0.01, "sub_vpsde": 0.01, "vesde": 0.01}
 LSGM_LOGITS = [-3.0, -1.0, 0.5, 2.0]
+
+
+@dataclass(frozen=True)
+class LsgmCase:
+    """One training step of LSGM's code.
+
+    Args:
+        sde: of `LSGM`.
+        prior, encoder: how times are drawn and weighted; the encoder's may be the prior's.
+        mixed, annealed, balanced: whether the score is mixed, and how the divergence is weighted.
+    """
+
+    sde: str
+    prior: str
+    encoder: str
+    mixed: bool = True
+    annealed: bool = True
+    balanced: bool = True
+
+    @property
+    def same(self) -> bool:
+        """One objective for both (the paper's algorithm 1)."""
+        return self.prior.startswith("ll") and self.encoder == "reweight_p_samples"
+
+
+REUSED = "reweight_p_samples"
+LSGM_CASES = {
+    "joint_vpsde_drop_all_iw_reweight_p_samples": LsgmCase(
+        "vpsde", "drop_all_iw", REUSED, annealed=False, balanced=False
+    ),
+    "joint_vpsde_ll_iw_reweight_p_samples": LsgmCase("vpsde", "ll_iw", REUSED),
+    "joint_vpsde_drop_sigma2t_iw_ll_iw_nomix": LsgmCase(
+        "vpsde", "drop_sigma2t_iw", "ll_iw", mixed=False
+    ),
+    "joint_geometric_ll_uniform_reweight_p_samples": LsgmCase(
+        "geometric", "ll_uniform", REUSED, balanced=False
+    ),
+    "joint_geometric_drop_sigma2t_iw_ll_iw": LsgmCase("geometric", "drop_sigma2t_iw", "ll_iw"),
+    "joint_sub_vpsde_drop_all_iw_ll_uniform": LsgmCase("sub_vpsde", "drop_all_iw", "ll_uniform"),
+    "joint_vesde_ll_iw_reweight_p_samples": LsgmCase(
+        "vesde", "ll_iw", REUSED, annealed=False, balanced=False
+    ),
+    "disjoint_vpsde_drop_sigma2t_iw_ll_iw": LsgmCase("vpsde", "drop_sigma2t_iw", "ll_iw"),
+    "disjoint_geometric_drop_all_uniform_ll_iw_nomix": LsgmCase(
+        "geometric", "drop_all_uniform", "ll_iw", mixed=False, balanced=False
+    ),
+    "disjoint_vesde_drop_all_iw_ll_uniform": LsgmCase("vesde", "drop_all_iw", "ll_uniform"),
+    "joint_vpsde_rescale_iw_reweight_p_samples": LsgmCase("vpsde", "rescale_iw", REUSED),
+}
+LSGM_STUB = {"a": 0.8, "b": 2.0, "c": 0.2}

@@ -8,7 +8,7 @@ from golden_solvers_data import MIXTURE, Items
 from processes import f64
 
 from sgmkit import Context, Likelihood, Reverse, SeededNoise
-from sgmkit.dataset import dequantise
+from sgmkit.dataset import binarise, dequantise
 from sgmkit.likelihood import EXACT_TRACE_LIMIT
 from sgmkit_datasets.digits import Digits
 from sgmkit_evaluators import likelihood
@@ -28,8 +28,12 @@ class Levels(Items):
 class Asked:
     """A model that notes what it is asked, and says nats that tell the items apart."""
 
-    def __init__(self, sde):
-        self.sde, self.calls = sde, []
+    def __init__(self, sde, kind="ode", discrete=False, latent=None):
+        self.sde, self.kind, self.discrete, self.calls = sde, kind, discrete, []
+        self.latent = latent
+
+    def state_event(self):
+        return self.latent or self.event
 
     def reverse(self, noise, y=None):
         return Reverse(self.sde, None, noise)
@@ -37,10 +41,18 @@ class Asked:
     def nll(self, x, noise, **options):
         self.calls.append((x, noise.ids.tolist(), options))
         nats = x.double().flatten(1).sum(1)
-        return Likelihood(nats, torch.zeros_like(nats), "ode")
+        return Likelihood(nats, torch.zeros_like(nats), self.kind)
+
+
+class Ones(Levels):
+    """The same, binarised."""
+
+    likelihood = "bernoulli"
 
 
 def context(model, data, items, rows=40):
+    if isinstance(model, Asked):
+        model.event = tuple(items.shape[1:])
     return Context(
         samples=items[:0],
         reference=lambda n: items[:n],
@@ -134,9 +146,67 @@ def test_data_without_levels_are_left_alone():
     values = measured(Nll(), context(model, MIXTURE, x))
     assert torch.equal(model.calls[0][0], x)
     assert values["nll-bpd"].reason == "the data have no grey levels"
+    assert values["nelbo-bpd"].reason == "the model's likelihood is of kind ode"
     assert math.isnan(values["nll-bpd"].value)
     assert values["nll-exact"].reason == "only an exact model knows it"
     assert values["prior-mismatch"].reason == "only an exact model knows it"
+
+
+def test_a_discrete_model_is_given_the_levels():
+    x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(40, 3)
+    model = Asked(VP(), discrete=True)
+    values = measured(Nll(num=30), context(model, Levels(x), x))
+    assert torch.equal(model.calls[0][0], x[:30])
+    nats = x[:30].sum(1).mean() / 15
+    assert values["nll-bpd"].value == pytest.approx(float(nats) / math.log(2), abs=1e-12)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_binarised_data_are_drawn_for_each_item(discrete):
+    """Of the test items' greys: the same for every model; cells of two values are 2 wide."""
+    x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(2000, 2)
+    model = Asked(VP(), discrete=discrete)
+    values = measured(Nll(num=2000), context(model, Ones(x), x, 2000))
+    ((seen, *_),) = model.calls
+    if discrete:
+        assert seen.unique().tolist() == [-1, 1]
+    else:
+        assert float((seen.abs() - 1).abs().max()) < 1
+    drawn = torch.where(seen > 0, 1.0, -1.0).double()
+    again = SeededNoise(3, range(2000)).stream("nll").stream("binarise")
+    assert torch.equal(drawn, binarise(x, again))
+    assert drawn[:, :5].mean(0).tolist() == pytest.approx([-1, -0.5, 0, 0.5, 1], abs=0.08)
+    nats = float(seen.sum(1).mean()) / 10 - (0 if discrete else math.log(2))
+    assert values["nll-bpd"].value == pytest.approx(nats / math.log(2), abs=1e-12)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_bounds_have_rows_of_their_own(discrete):
+    x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(40, 2)
+    model = Asked(VP(), "nelbo-ode", discrete)
+    values = measured(Nll(num=30), context(model, Levels(x), x))
+    nats = float(model.calls[0][0].sum(1).mean())
+    assert values["nelbo-ode"].value == pytest.approx(nats, abs=1e-12)
+    bits = (nats / 10 - (0 if discrete else math.log(0.5))) / math.log(2)
+    assert values["nelbo-bpd"].value == pytest.approx(bits, abs=1e-12)
+    for metric in ("nll-ode", "nll-bpd"):
+        assert math.isnan(values[metric].value)
+        assert values[metric].reason == "the model's likelihood is of kind nelbo-ode"
+    other = measured(Nll(num=30), context(Asked(VP(), "iwae"), Levels(x), x))
+    assert {math.isnan(value.value) for value in other.values()} == {True}
+    assert other["nll-ode"].reason == "the model's likelihood is of kind iwae"
+
+
+def test_what_is_driven_is_the_state_not_the_data(monkeypatch):
+    x = torch.zeros(4, EXACT_TRACE_LIMIT)
+    for latent, probes in (((2,), 0), ((EXACT_TRACE_LIMIT + 1,), 3)):
+        model = Asked(VP(), latent=latent)
+        measured(Nll(probes=3), context(model, Items(x), x))
+        assert model.calls[0][2]["probes"] == probes
+    monkeypatch.setattr(likelihood, "ELEMENTS", 40)
+    model = Asked(VP(), latent=(20,))
+    measured(Nll(), context(model, Items(x), x))
+    assert [len(ids) for _, ids, _ in model.calls] == [2, 2]
 
 
 @pytest.mark.parametrize("size", [1, EXACT_TRACE_LIMIT, EXACT_TRACE_LIMIT + 1])

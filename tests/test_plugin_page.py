@@ -4,6 +4,7 @@ benched with as written, and seen in the report.
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_every_block_runs_here():
     assert {kind for kind, _ in BLOCKS} == {"toml", "python", "sh", "text"}
     assert all(shlex.split(line)[0] == "sgmkit" for line in COMMANDS)
     assert len(set(COMMANDS)) == len(COMMANDS)
-    modules = {"__init__", "sde", "solver", "multistep", "evaluator"}
+    modules = {"__init__", "sde", "solver", "multistep", "evaluator", "autoencoder"}
     assert set(FILES) == {
         *("pyproject.toml", "tests/test_my_sgms.py"),
         *(f"my_sgms/{name}.py" for name in modules),
@@ -118,3 +119,13 @@ def test_it_is_measured_and_described(said):
     assert "citation: Kutta 1901" in facts
     assert "4 calls a step, as counted by the network" in facts
     assert re.search(r"my-sgms +my-sgms +0\.1 +ok +sde langevin, solver", said["sgmkit plugins"])
+
+
+def test_its_autoencoder_is_trained_with_its_process_as_prior(said, place):
+    (line,) = (line for line in said if "autoencoder=dense" in line)
+    assert re.search(r"^runs/latent: \d+ steps, loss [\d.]+", said[line], flags=re.MULTILINE)
+    recipe = tomllib.loads((place / "runs" / "latent" / "experiment.toml").read_text())
+    model = recipe["model"]
+    assert model["autoencoder"] == {"name": "my-sgms/dense", "latents": 8, "width": 128}
+    assert model["prior"]["sde"]["name"] == "my-sgms/langevin"
+    assert (place / "latent.png").read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,7 @@
 """From recipe, flags and edits to an experiment with nothing open; and back through a file."""
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -138,6 +139,24 @@ def test_the_hash_is_of_what_decides_the_weights(tiny):
 def test_the_first_difference_is_told(edits, flags, difference):
     one = of(data="two-moons")
     assert one.difference(of(None, *edits, data="two-moons", **flags)) == difference
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("digits", ((1, 8, 8), "discretised", 17)),
+        ("digits:dequantise=true", ((1, 8, 8), "continuous", 17)),
+        ("digits:binarise=true", ((1, 8, 8), "bernoulli", 17)),
+        ("two-moons", ((2,), "continuous", None)),
+    ],
+)
+def test_a_model_may_ask_what_its_data_call_for(data, told):
+    class Asking:
+        def build(self, **facts):
+            return facts
+
+    facts = replace(of(data=data), model=Asking()).build()
+    assert facts == dict(zip(("event", "likelihood", "levels"), told, strict=True))
 
 
 def test_initial_weights_depend_on_the_seed_only(tiny):

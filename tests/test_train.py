@@ -70,7 +70,7 @@ def test_shares_of_processes_and_parts_are_the_whole_batch(tiny, data, processes
 def test_averages_follow_their_formula():
     layer = nn.Linear(1, 1, bias=False)
     layer.extra = nn.Parameter(torch.zeros(2), requires_grad=False)
-    mean = Averages(layer, 0.3)
+    mean = Averages({"weight": layer.weight}, 0.3)
     expected = layer.weight.item()
     for step in range(1, 8):
         with torch.no_grad():

@@ -68,6 +68,14 @@ def test_two_processes_are_one(tiny, nodes, accumulate):
     assert_same(train(*EXACT, *args, out="whole"), Run("run"))
 
 
+def test_parameters_that_come_in_later(tiny):
+    """As a prior does once its autoencoder has learned alone: steps without them are none to it."""
+    args = ["--model", "tiny:late=0.5"]
+    jobs = pair(*args)
+    assert [job.end()[0] for job in jobs] == [0, 0]
+    assert_same(train(*EXACT, *args, out="whole"), Run("run"))
+
+
 def test_two_processes_begin_by_themselves(tiny):
     path = os.pathsep.join(map(str, (Path(tiny.__file__).parent.parent, ROOT, ROOT / "plugins")))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

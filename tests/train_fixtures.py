@@ -53,8 +53,9 @@ class Tiny(Model):
     """Predicts noise at a uniform level; goes wrong on request."""
     def __init__(self, event: tuple[int, ...], sde: LinearSDE, network: Callable[..., Network],
                  spoil: float = 2.0, what: Literal["loss", "part", "gradient"] = "part",
-                 pause: float = 0.0):
+                 pause: float = 0.0, late: float = 0.0):
         super().__init__()
+        self.late, self.partial = late, late > 0
         self.event, self.sde = event, sde
         self.spoil, self.what, self.pause = spoil, what, pause
         self.network = network(in_shape=event, out_shape=event)
@@ -65,7 +66,8 @@ class Tiny(Model):
         x = batch.x.to(self.state_like())
         t = noise.stream("time").uniform(x.new_empty(len(x)))
         eps = noise.stream("diffusion")(x)
-        answer = self.scale * self.network(x + t[:, None] * eps, t)
+        scale = self.scale if progress >= self.late else 1.0
+        answer = scale * self.network(x + t[:, None] * eps, t)
         fit, size = (answer - eps).square().mean(), answer.square().mean()
         total = fit + 0.1 * size
         if progress >= self.spoil:

@@ -36,6 +36,12 @@ def sgmkit_components() -> Iterable[Component]:
     )
     yield Component(
         "evaluator",
+        "decoder-calls",
+        "sgmkit_evaluators.cost:DecoderCalls",
+        "decoder evaluations per sample, counted apart from the network's",
+    )
+    yield Component(
+        "evaluator",
         "seconds",
         "sgmkit_evaluators.cost:Seconds",
         "wall-clock seconds per sample",
@@ -45,6 +51,12 @@ def sgmkit_components() -> Iterable[Component]:
         "nll",
         "sgmkit_evaluators.likelihood:Nll",
         "negative log-likelihood of test data by the probability flow",
+    )
+    yield Component(
+        "evaluator",
+        "bounds",
+        "sgmkit_evaluators.bounds:Bounds",
+        "bounds of a latent model's likelihood: importance-weighted, diffusion, chain",
     )
     yield Component(
         "evaluator",

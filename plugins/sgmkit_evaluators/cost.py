@@ -26,6 +26,22 @@ class Nfe(Evaluator):
         return [Value("nfe", mean, mean - half, mean + half, n)]
 
 
+class DecoderCalls(Evaluator):
+    """Calls of a latent model's decoder for each sample: none of its network's, and counted apart.
+
+    Zero for a model of the data itself.
+    """
+
+    metrics = (Metric("decoder-calls", "lower", unit="calls"),)
+
+    def evaluate(self, ctx: Context) -> Iterable[Value]:
+        """One row, from the cell's count."""
+        if ctx.cell is None:
+            return [Value("decoder-calls", math.nan, reason="no solver ran")]
+        calls = float(ctx.cell.decoder_calls)
+        return [Value("decoder-calls", calls, calls, calls, len(ctx.cell.nfe))]
+
+
 class Seconds(Evaluator):
     """Wall-clock seconds per sample of the one run that made the samples: no interval."""
 

@@ -48,6 +48,7 @@ def bench(
     ] = "",
     last: Annotated[str, typer.Option(help="Last-step rule: none or mean.")] = "none",
     start: Annotated[str, typer.Option(help="Start: prior or exact.")] = "prior",
+    images: Annotated[str, typer.Option(help="Of a decoder: its mean, or a sample.")] = "mean",
     evaluators: Annotated[
         str,
         typer.Option(
@@ -86,6 +87,7 @@ def bench(
         raise BadValue("give --nfe or --steps, not both")
     one_of("--last", last, ("none", "mean"))
     one_of("--start", start, ("prior", "exact"))
+    one_of("--images", images, ("mean", "sample"))
     # Names and values first, in words of their kind; only then anything that imports torch.
     axes = {
         "nfe": wholes("--nfe", nfe or NFE) if not steps else [],
@@ -107,7 +109,7 @@ def bench(
 
     from sgmkit.plan import Plan
 
-    rules: dict[str, Any] = {"last": last, "start": start}
+    rules: dict[str, Any] = {"last": last, "start": start, "images": images}
     _bench(Plan(subjects, **chosen, **axes, **rules), out or "results", fresh)
 
 

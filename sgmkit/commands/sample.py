@@ -33,6 +33,7 @@ def sample(
         str, typer.Option(metavar="T", help="Where the grid ends (the model's own).")
     ] = "",
     last: Annotated[str, typer.Option(help="Last-step rule: none or mean.")] = "none",
+    images: Annotated[str, typer.Option(help="Of a decoder: its mean, or a sample.")] = "mean",
     batch: Annotated[
         str, typer.Option(metavar="N", help="Samples at a time; changes none of them.")
     ] = "",
@@ -50,6 +51,7 @@ def sample(
     from sgmkit.run import Run
 
     one_of("--last", last, ("none", "mean"))
+    one_of("--images", images, ("mean", "sample"))
     numbers = {
         "steps": whole("--steps", steps, 1),
         "num": whole("--num", num, 1),
@@ -63,7 +65,8 @@ def sample(
     source = Run(run)
     name = f"{chosen[0].label.replace(':', '-')}-{steps}-seed{seed}.png"
     path = Path(out) if out else source.path / "samples" / name
-    _sample(source, *chosen, numbers, last, path, trajectory)
+    rules = {"last": last, "images": images}
+    _sample(source, *chosen, numbers, rules, path, trajectory)
 
 
 def _sample(
@@ -71,7 +74,7 @@ def _sample(
     solver: "Resolved",
     grid: "Resolved",
     numbers: dict[str, Any],
-    last: Any,
+    rules: dict[str, Any],
     path: "Path",
     trajectory: bool,
 ) -> None:
@@ -88,16 +91,19 @@ def _sample(
     with progress() as show:
         parts, done = [], 0
         show(0, n, "samples")
-        for part in sample_batches(model, n, made, times, seed, last=last, batch=numbers["batch"]):
+        for part in sample_batches(model, n, made, times, seed, **rules, batch=numbers["batch"]):
             parts.append(part)
             done += len(part.x)
             show(done, n, "samples")
     found = gather(iter(parts))
-    told = {"run": run.name, "weights": run.content, "step": run.step, "seed": seed, "last": last}
+    told = {"run": run.name, "weights": run.content, "step": run.step, "seed": seed}
+    told |= rules if found.decoder_calls else {"last": rules["last"]}
     told |= {"solver": solver.describe(), "grid": grid.describe(), "steps": numbers["steps"]}
     _write(subject.dataset.value_range, found, path, told)
-    print(f"{n} samples, {float(found.nfe.double().mean()):g} network calls each: {path}")
+    decoded = f" and {found.decoder_calls} of the decoder" if found.decoder_calls else ""
+    print(f"{n} samples, {float(found.nfe.double().mean()):g} network calls each{decoded}: {path}")
     if trajectory:
+        last = rules["last"]
         ways = [path_of(model, i, made, times, seed, last=last) for i in range(min(n, ROWS))]
         strip = path.with_name(f"{path.stem}-trajectory.png")
         save_strip(*frames(model, ways, COLUMNS), strip, subject.dataset.value_range)

@@ -7,12 +7,13 @@ from sgmkit.report.summary import Entry, short
 
 _ARROWS = {"lower": "↓", "higher": "↑"}
 WHO = ("data", "run", "model", "network", "sde")
-HOW = ("grid", "t_min", "last", "start", "n", "dtype")
+HOW = ("grid", "t_min", "last", "start", "images", "n", "dtype")
 SAY = {
     "grid": "{} grid",
     "t_min": "t_min {}",
     "last": "last step {}",
     "start": "start {}",
+    "images": "decoder {}",
     "n": "n {}",
 }
 

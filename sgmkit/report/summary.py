@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _KEY = (
     *("data", "run", "model", "network", "sde", "scope", "solver", "options", "grid"),
-    *("t_min", "last", "start", "budget", "dtype", "metric", "source", "n"),
+    *("t_min", "last", "start", "images", "budget", "dtype", "metric", "source", "n"),
 )
 
 # Two-sided 95 % points of Student's t for 1 to 10 degrees of freedom.

@@ -1,6 +1,6 @@
 """An exponential moving average of the weights: what sampling and metrics use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -9,16 +9,15 @@ from torch import _foreach_lerp_ as lerp_all_  # pyright: ignore[reportPrivateIm
 
 
 class Averages:
-    """The classical average, one value for each trainable parameter of a model.
+    """The classical average, one value for each of these weights.
 
     After step n (from 1) the decay is ``min(decay, (1 + n) / (10 + n))``: early weights are
     forgotten, and a short training has a useful average too.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        told = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.decay, self.names = decay, list(told)
-        self.weights: list[Tensor] = [p.detach() for p in told.values()]  # the same memory
+    def __init__(self, weights: Mapping[str, nn.Parameter], decay: float) -> None:
+        self.decay, self.names = decay, list(weights)
+        self.weights: list[Tensor] = [p.detach() for p in weights.values()]  # the same memory
         self.values = [weight.clone() for weight in self.weights]
 
     def update(self, step: int) -> None:

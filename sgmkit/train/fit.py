@@ -60,12 +60,20 @@ def fit(
     """
     machine.check(experiment.settings)
     model = experiment.build()
-    fabric = machine.launch(experiment.settings.precision)
+    good, aside = Run(path).last_good() if is_run(path) else (None, [])
+    if good is None:
+        model.begin()
+    fabric = machine.launch(experiment.settings.precision, model.partial)
     try:
         prepare(model, fabric.device, machine.compile)
         data = experiment.dataset
         training = assemble(fabric, model, data, experiment.settings, experiment.seed)
-        outcome = _train(training, experiment, path, show, note)
+        if fabric.is_global_zero:
+            for line in aside:
+                note(f"{line}: going on from {good or 'the beginning'}")
+        if good:
+            training.state.restore(good)
+        outcome = _train(training, experiment, path, show)
     except UserError:
         if fabric.is_global_zero:
             raise
@@ -85,16 +93,8 @@ def assemble(
     return Training(fabric, settings, seed, state, objective, optimiser, batches, meter)
 
 
-def _train(
-    training: Training, experiment: Experiment, path: Path, show: Show, note: Note
-) -> Outcome:
+def _train(training: Training, experiment: Experiment, path: Path, show: Show) -> Outcome:
     state, settings = training.state, training.settings
-    if is_run(path):
-        good, aside = Run(path).last_good()
-        for line in aside if training.fabric.is_global_zero else ():
-            note(f"{line}: going on from {good or 'the beginning'}")
-        if good:
-            state.restore(good)
     before, label = state.step, ""
     if state.step < settings.steps:
         _record(training.fabric, experiment, path)

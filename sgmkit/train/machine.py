@@ -51,15 +51,22 @@ class Machine:
                 f"take {' or '.join(map(str, fit))}"
             )
 
-    def launch(self, precision: str) -> Fabric:
-        """All processes started, this one among them."""
+    def launch(self, precision: str, partial: bool = False) -> Fabric:
+        """All processes started, this one among them.
+
+        Args:
+            precision: of `recipe.Settings`.
+            partial: whether some steps leave some parameters out.
+        """
+        several = self.strategy == "ddp" or self.devices * self.nodes > 1
+        strategy = "ddp_find_unused_parameters_true" if several and partial else self.strategy
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         try:
             fabric = Fabric(
                 accelerator=self.accelerator,
                 devices=self.devices,
                 num_nodes=self.nodes,
-                strategy=self.strategy,
+                strategy=strategy,
                 precision=_PRECISION[precision],  # type: ignore[arg-type]
             )
             fabric.launch()

@@ -1,6 +1,7 @@
 """All that a step changes: weights, their averages, the optimiser. What a checkpoint holds."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class State:
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self.model, self.step, self._warmup = model, 0, settings.warmup
-        groups = [{"lr": settings.lr, **group} for group in model.parameter_groups()]
+        groups = [_rated(group, settings.lr) for group in model.parameter_groups()]
         self.optimiser = torch.optim.AdamW(
             groups,
             betas=settings.betas,
@@ -31,7 +32,7 @@ class State:
             fused=True,
         )
         self._rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.averages = Averages(model, settings.ema)
+        self.averages = Averages(model.averaged_parameters(), settings.ema)
 
     @property
     def rate(self) -> float:
@@ -68,3 +69,9 @@ class State:
             self.optimiser.state[weight][moment] = kept.copy_(value)
         self.step = facts.step
         return facts
+
+
+def _rated(group: dict[str, Any], rate: float) -> dict[str, Any]:
+    """A group of parameters with its learning rate: ``scale`` times that of the settings."""
+    rest = {key: value for key, value in group.items() if key != "scale"}
+    return {"lr": rate * group.get("scale", 1.0), **rest}

@@ -1,0 +1,149 @@
+r"""Bounds of an item's likelihood, each named for what it is.
+
+The bound of one draw is ``-log p(x | u_e, z_fine) + log q - log p``: over the coarsest latents
+``log q(u_e | x)``, a Normal density in closed form, and the prior's density by its flow, or bounds
+of that; over finer ones the densities of z. All phases of u_e count, the velocity among them. With
+hierarchical groups q is the product of each group's law given the *clean* groups before it: the
+weights of several draws still average to the likelihood, since the laws of the clean groups given
+the noisy ones integrate to one.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sgmkit import BadValue, Kernel, Latents, Likelihood, Noise
+from sgmkit.bounds import chain_excess, diffusion_excess
+from sgmkit.errors import Incompatible
+from sgmkit.likelihood import flow_likelihood, flow_state_likelihood
+from sgmkit.linear import act
+from sgmkit.model import Bound
+from sgmkit.score import TimeSampler, perturb
+from sgmkit_lsgm.divergence import cut_kernel, own_entropy
+
+if TYPE_CHECKING:
+    from sgmkit_lsgm.lsgm import Lsgm
+
+FLOW = {"probes": None, "rtol": 1e-5, "atol": 1e-5}
+
+
+def flow(
+    model: "Lsgm",
+    x: Tensor,
+    noise: Noise,
+    cut: float,
+    draws: int,
+    options: Mapping[str, Any],
+    y: Tensor | None = None,
+) -> Likelihood:
+    """One draw: the negative ELBO. More: the importance-weighted bound (Burda et al. 2016).
+
+    Behind a normalising flow the latent is z_0, taken for the state at the cut-off: kind
+    ``nelbo-ode-z0``, and no weighting of several.
+    """
+    kernel, nats, spread, kind = cut_kernel(model.prior, cut), [], [], "nelbo-ode"
+    for number in range(draws):
+        source = noise.stream(f"draw-{number}")
+        with torch.no_grad():
+            code = model.autoencoder.encode(x, source.stream("encode"))
+        top, rev = code[0], model.reverse(source, y)
+        if top.base is None:
+            eps = source.stream("cut")(top.z.new_empty(len(x), rev.sde.phases, *top.z.shape[1:]))
+            u = perturb(kernel, top.z, eps)
+            prior = flow_state_likelihood(rev, u, source, cut, **options)
+            first, log_q = u[:, 0], state_log_q(top, kernel, eps)
+        else:
+            kind = "nelbo-ode-z0"
+            prior = flow_likelihood(rev, top.z, source, cut, **options)
+            first, log_q = top.z, top.log_q.flatten(1).sum(1)
+        nats.append(prior.nats + log_q + _data(model, x, first, code))
+        spread.append(prior.stderr)
+    if draws == 1:
+        return Likelihood(nats[0], spread[0], kind)
+    if kind != "nelbo-ode":
+        raise Incompatible("importance weights need the density of u_e: no normalising flows")
+    table, errors = torch.stack(nats), torch.stack(spread)
+    weights = torch.softmax(-table, 0)
+    bound = math.log(draws) - torch.logsumexp(-table, 0)
+    return Likelihood(bound, (weights * errors).square().sum(0).sqrt(), "iw-ode")
+
+
+def bound(
+    model: "Lsgm",
+    x: Tensor,
+    noise: Noise,
+    kind: Bound,
+    draws: int,
+    grid: Tensor | None = None,
+    t_min: float | None = None,
+    **options: Any,
+) -> Likelihood:
+    """See `sgmkit.model.Model.bound`; kinds end in ``-z0`` behind a flow, as that of `flow`."""
+    cut = t_min or model.t_min
+    if kind == "iw-ode":
+        return flow(model, x, noise, cut, draws, {**FLOW, **options})
+    if kind == "nelbo-chain" and grid is None:
+        raise BadValue("the bound of a chain needs the times of its steps")
+    if kind == "nelbo-chain" and grid is not None and not math.isclose(float(grid[-1]), cut):
+        raise BadValue(f"the chain ends at t = {float(grid[-1]):g}, but the cut-off is {cut:g}")
+    times = TimeSampler(model.prior.sde, "likelihood", cut)
+    kernel, nats, told = cut_kernel(model.prior, cut), [], str(kind)
+    for number in range(draws):
+        source = noise.stream(f"draw-{number}")
+        with torch.no_grad():
+            code = model.autoencoder.encode(x, source.stream("encode"))
+            rev, top = model.reverse(source), code[0]
+            if kind == "nelbo-chain" and grid is not None:
+                excess = chain_excess(rev, top.z, source.stream("chain"), grid)
+            else:
+                excess = diffusion_excess(rev, top.z, source.stream("prior"), times)
+            u = perturb(kernel, top.z, _noise_like(top.z, rev.sde.phases, source))
+            first = u[:, 0]
+            if top.base is not None:
+                first, told = top.z, f"{kind}-z0"
+            own = (excess + own_entropy(top, kernel)).flatten(1).sum(1)
+            nats.append(own + _data(model, x, first, code))
+    table = torch.stack(nats)
+    spread = table.std(0) / math.sqrt(draws) if draws > 1 else torch.full_like(table[0], math.nan)
+    return Likelihood(table.mean(0), spread, told)
+
+
+def state_log_q(latents: Latents, kernel: Kernel, eps: Tensor) -> Tensor:
+    """``log q(u_e | x)``, nats, ``(B,)``: of a Normal with covariance ``S + s^2 m m^T``.
+
+    From the draws that made the state, since in ``u`` itself they are lost to rounding: with
+    ``a = s rho`` and ``z = mean + s xi`` the squared norm of the whitened state is
+    ``|eps|^2 + (2 xi a.eps + |a|^2 xi^2 - (a.eps)^2) / (1 + |a|^2)``.
+
+    Args:
+        latents: of one scale, without a flow.
+        kernel: at the cut-off.
+        eps: noise of the state, ``(B, k, *event)``.
+    """
+    eps, std = eps.double(), latents.std.double()
+    xi = (latents.z.double() - latents.mean.double()) / std
+    power = float(kernel.snr) * std.square()
+    along = std * act(kernel.rho[None].to(eps), eps)[:, 0]
+    square = 2 * xi * along + power * xi.square() - along.square()
+    square = eps.square().sum(1) + square / (1 + power)
+    volume = float(kernel.chol.diagonal().log().sum()) + 0.5 * torch.log1p(power)
+    norm = 0.5 * kernel.mean.shape[-1] * math.log(2 * math.pi)
+    return (-0.5 * square - volume - norm).flatten(1).sum(1)
+
+
+def _data(model: "Lsgm", x: Tensor, first: Tensor, code: tuple[Latents, ...]) -> Tensor:
+    """``-log p(x | latents)``, and what the finer latents cost, nats, ``(B,)``."""
+    with torch.no_grad():
+        told = model.autoencoder.decode([first, *(part.z for part in code[1:])])
+        nats = -model.observation.log_prob(told, x)
+        for part in code[1:]:
+            own = part.log_q + 0.5 * (part.z.square() + math.log(2 * math.pi))
+            nats = nats + own.flatten(1).sum(1)
+    return nats.double()
+
+
+def _noise_like(z: Tensor, phases: int, source: Noise) -> Tensor:
+    return source.stream("cut")(z.new_empty(len(z), phases, *z.shape[1:]))
