@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart toys test lint format benchmarks clean
+.PHONY: help quickstart digits-lsgm toys test lint format benchmarks clean
 
 help:
 	@echo "make quickstart   set up, train on digits, bench that and 2-D data, print the report"
@@ -20,11 +20,12 @@ $(READY): pyproject.toml constraints.txt
 
 # Whatever is there already is not done again: --resume goes on with a run, a bench with its cells.
 quickstart: $(READY)
-	@$(MAKE) --no-print-directory -j2 digits-vp digits-cld toys
+	@$(MAKE) --no-print-directory -j2 digits-lsgm digits-cld digits-vp toys
 	$(BIN)/sgmkit report
 	$(BIN)/sgmkit report --out report/error.png
 	$(BIN)/sgmkit sample runs/digits-vp --out report/digits-vp.png
 	$(BIN)/sgmkit sample runs/digits-cld --out report/digits-cld.png --trajectory
+	$(BIN)/sgmkit sample runs/digits-lsgm --out report/digits-lsgm.png
 
 # Side by side on one thread each: what is this small only loses on two.
 SOLVERS := euler,ssem,heun,ddim,rk45
@@ -32,6 +33,11 @@ digits-%: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/sgmkit train --sde $* --set model.prediction=v --steps 1000 \
 	    --set train.lr=2e-3 --set train.warmup=100 --out runs/digits-$* --resume
 	OMP_NUM_THREADS=1 $(BIN)/sgmkit bench runs/digits-$* --solvers $(SOLVERS) --nfe 10,20,50 --samples 297
+
+# A latent model: LSGM, whose prior is a diffusion with velocities.
+digits-lsgm: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/sgmkit train --recipe recipes/digits-lsgm.toml --out runs/$@ --resume
+	OMP_NUM_THREADS=1 $(BIN)/sgmkit bench runs/$@ --solvers ssem,ddim,heun --nfe 10,20,50 --samples 297
 
 toys: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/sgmkit bench --data eight-gaussians --solvers $(SOLVERS)
@@ -51,7 +57,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 benchmarks: $(READY)
-	for name in orders convergence forms cld digits overhead noise training features matching; do \
+	for name in orders convergence forms cld digits overhead noise training features matching variance; do \
 	    echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
