@@ -21,8 +21,8 @@ from sgmkit.errors import Incompatible
 from sgmkit.likelihood import flow_likelihood, flow_state_likelihood
 from sgmkit.linear import act
 from sgmkit.model import Bound
-from sgmkit.score import TimeSampler, perturb
-from sgmkit_lsgm.divergence import cut_kernel, own_entropy
+from sgmkit.score import TimeSampler
+from sgmkit_lsgm.divergence import at_cut, cut_kernel, own_entropy
 
 if TYPE_CHECKING:
     from sgmkit_lsgm.lsgm import Lsgm
@@ -51,10 +51,11 @@ def flow(
             code = model.autoencoder.encode(x, source.stream("encode"))
         top, rev = code[0], model.reverse(source, y)
         if top.base is None:
-            eps = source.stream("cut")(top.z.new_empty(len(x), rev.sde.phases, *top.z.shape[1:]))
-            u = perturb(kernel, top.z, eps)
+            u, eps = at_cut(kernel, top.z, source.stream("cut"))
             prior = flow_state_likelihood(rev, u, source, cut, **options)
             first, log_q = u[:, 0], state_log_q(top, kernel, eps)
+        elif draws > 1:
+            raise Incompatible("importance weights need the density of u_e: no normalising flows")
         else:
             kind = "nelbo-ode-z0"
             prior = flow_likelihood(rev, top.z, source, cut, **options)
@@ -63,8 +64,6 @@ def flow(
         spread.append(prior.stderr)
     if draws == 1:
         return Likelihood(nats[0], spread[0], kind)
-    if kind != "nelbo-ode":
-        raise Incompatible("importance weights need the density of u_e: no normalising flows")
     table, errors = torch.stack(nats), torch.stack(spread)
     weights = torch.softmax(-table, 0)
     bound = math.log(draws) - torch.logsumexp(-table, 0)
@@ -100,8 +99,7 @@ def bound(
                 excess = chain_excess(rev, top.z, source.stream("chain"), grid)
             else:
                 excess = diffusion_excess(rev, top.z, source.stream("prior"), times)
-            u = perturb(kernel, top.z, _noise_like(top.z, rev.sde.phases, source))
-            first = u[:, 0]
+            first = at_cut(kernel, top.z, source.stream("cut"))[0][:, 0]
             if top.base is not None:
                 first, told = top.z, f"{kind}-z0"
             own = (excess + own_entropy(top, kernel)).flatten(1).sum(1)
@@ -143,7 +141,3 @@ def _data(model: "Lsgm", x: Tensor, first: Tensor, code: tuple[Latents, ...]) ->
             own = part.log_q + 0.5 * (part.z.square() + math.log(2 * math.pi))
             nats = nats + own.flatten(1).sum(1)
     return nats.double()
-
-
-def _noise_like(z: Tensor, phases: int, source: Noise) -> Tensor:
-    return source.stream("cut")(z.new_empty(len(z), phases, *z.shape[1:]))

@@ -45,10 +45,10 @@ def cut_kernel(prior: Prior, t_min: float | None = None) -> Kernel:
     return prior.sde.kernel(time)
 
 
-def at_cut(prior: Prior, z: Tensor, noise: Noise) -> Tensor:
-    """States ``u_e (B, k, *event)`` given latents."""
-    kernel = cut_kernel(prior)
-    return perturb(kernel, z, noise(z.new_empty(len(z), kernel.mean.shape[-1], *z.shape[1:])))
+def at_cut(kernel: Kernel, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """States ``u_e (B, k, *event)`` given latents, and the noise that they were made with."""
+    eps = noise(z.new_empty(len(z), kernel.mean.shape[-1], *z.shape[1:]))
+    return perturb(kernel, z, eps), eps
 
 
 def own_entropy(latents: Latents, kernel: Kernel) -> Tensor:

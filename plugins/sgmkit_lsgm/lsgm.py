@@ -28,7 +28,7 @@ from sgmkit import (
 )
 from sgmkit.model import Bound
 from sgmkit_lsgm import bounds
-from sgmkit_lsgm.divergence import Divergence, at_cut
+from sgmkit_lsgm.divergence import Divergence, at_cut, cut_kernel
 from sgmkit_lsgm.normal import Normal
 from sgmkit_lsgm.observation import Name, observation
 from sgmkit_lsgm.pretrained import load_autoencoder
@@ -222,7 +222,7 @@ class Lsgm(Model):
         """What the decoder reads: phase 0 at the cut-off of the coarsest latents, and the finer."""
         first = code[0].z
         if not alone and code[0].base is None:
-            first = at_cut(self.prior, first, noise.stream("cut"))[:, 0]
+            first = at_cut(cut_kernel(self.prior), first, noise.stream("cut"))[0][:, 0]
         return [first, *(latents.z for latents in code[1:])]
 
     def _told(self, u: Tensor, noise: Noise | None) -> Tensor:
