@@ -11,7 +11,7 @@ from throwaway import install_project, run_python, run_sgmkit
 
 from sgmkit.cli import main
 
-KINDS = ("sde", "solver", "evaluator")
+KINDS = ("sde", "solver", "evaluator", "autoencoder")
 
 
 @pytest.fixture(autouse=True)
@@ -59,23 +59,55 @@ def test_each_kind_conforms_and_passes_its_own_tests(tmp_path, kind):
     assert int(done.stdout.rsplit(" passed", 1)[0].rsplit(" ", 1)[1]) > 8
 
 
-def test_all_kinds_at_once_are_benched_as_the_page_says(tmp_path):
-    assert main(["new-plugin", "np-all", "--kind", "sde,solver", "--kind", "evaluator"]) == 0
+def commands(page, which):
+    """The lines of a page that run one command of sgmkit, as words."""
+    words = [line.split() for line in Path(page).read_text().splitlines()]
+    return [each[1:] for each in words if each[:2] == ["sgmkit", which]]
+
+
+def test_all_kinds_at_once_are_trained_and_benched_as_the_page_says(tmp_path):
+    words = ("--kind", "sde,solver", "--kind", "evaluator,autoencoder")
+    assert main(["new-plugin", "np-all", *words]) == 0
     install_project(tmp_path / "np-all", tmp_path / "site")
-    page = Path("np-all/README.md").read_text()
-    (line,) = (line for line in page.splitlines() if line.startswith("sgmkit bench "))
+    (training,), benches = (commands("np-all/README.md", each) for each in ("train", "bench"))
+    done = run_sgmkit(tmp_path / "site", *training, "--steps", "20")
+    assert done.returncode == 0, done.stderr
+    recipe = tomllib.loads(Path("runs/np-all/experiment.toml").read_text())
+    assert recipe["model"]["autoencoder"] == {"name": "np-all/np-all", "groups": 2}
+    assert recipe["model"]["prior"]["sde"]["name"] == "np-all/np-all"
     quick = ["--nfe", "10", "--samples", "64", "--seeds", "1"]
-    done = run_sgmkit(tmp_path / "site", *line.split()[1:], *quick)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert ", 0 failed" in done.stdout
+    for words in benches:
+        done = run_sgmkit(tmp_path / "site", *words, *quick)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ", 0 failed" in done.stdout
     report = run_sgmkit(tmp_path / "site", "report").stdout
+    assert "lsgm:autoencoder=np-all:prior=(network=mlp) · np-all · log-spread" in report
     assert "exact · np-all · log-spread" in report
     assert any(row.startswith("np-all  ") for row in report.splitlines())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_of_one_kind_names_it_where_it_goes(kind):
+    assert main(["new-plugin", "np-one", "--kind", kind, "--out", "new"]) == 0
+    found = [*commands("new/README.md", "train"), *commands("new/README.md", "bench")]
+    told = {
+        "sde": ["bench --solvers heun,ddim --sde np-one,vp"],
+        "solver": ["bench --solvers np-one,heun --sde vp,cld"],
+        "evaluator": [
+            "bench --solvers heun,ddim --sde vp,cld --evaluators np-one,energy-distance",
+        ],
+        "autoencoder": [
+            "train --model lsgm:autoencoder=np-one --network mlp --data digits --steps 1000 "
+            "--out runs/np-one",
+            "bench runs/np-one --solvers heun,ddim --evaluators energy-distance,nll",
+        ],
+    }
+    assert [" ".join(words) for words in found] == told[kind]
+
+
 # The shortest name, the longest, and one between: where lines break depends on it.
 @pytest.mark.parametrize("name", ["q", "np-lines", "n" + "-p2345678" * 4 + "-34"])
-@pytest.mark.parametrize("kinds", [*KINDS, "sde,solver,evaluator"])
+@pytest.mark.parametrize("kinds", [*KINDS, ",".join(KINDS)])
 def test_the_code_is_in_order(name, kinds):
     assert main(["new-plugin", name, "--kind", kinds, "--out", "new"]) == 0
     for command in (["check"], ["format", "--check"]):
@@ -88,6 +120,7 @@ NAME = (
     " cannot name a plugin: at most 40 lowercase letters, digits and single hyphens, "
     "beginning with a letter"
 )
+TAKES = "--kind takes sde or solver or evaluator or autoencoder"
 WRONG = {
     "My_Plugin": f"'My_Plugin'{NAME}; did you mean 'my-plugin'?",
     "a--b": f"'a--b'{NAME}; did you mean 'a-b'?",
@@ -116,11 +149,9 @@ WRONG = {
         "a module named 'sgmkit_sdes' is there already; take another name, such as 'my-sgmkit-sdes'"
     ),
     "random": "a module named 'random' is there already; take another name, such as 'my-random'",
-    "ok --kind solvr": (
-        "--kind takes sde or solver or evaluator, not 'solvr'; did you mean 'solver'?"
-    ),
-    "ok --kind network": "--kind takes sde or solver or evaluator, not 'network'",
-    "ok --kind solver,": "--kind takes sde or solver or evaluator, not ''",
+    "ok --kind solvr": f"{TAKES}, not 'solvr'; did you mean 'solver'?",
+    "ok --kind network": f"{TAKES}, not 'network'",
+    "ok --kind solver,": f"{TAKES}, not ''",
     "ok --out full": "'full' is not empty; choose another --out",
     "ok --out full/notes.txt": "'full/notes.txt' is a file; choose another --out",
     "ok --out full/notes.txt/new": (

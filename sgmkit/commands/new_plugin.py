@@ -22,7 +22,7 @@ def new_plugin(
         list[str] | None,
         typer.Option(
             metavar="KIND",
-            help="sde, solver or evaluator; several with commas.",
+            help="sde, solver, evaluator or autoencoder; several with commas.",
             show_default="solver",
         ),
     ] = None,

@@ -13,6 +13,7 @@ EXAMPLES = {
     "sde": ("sde", "OrnsteinUhlenbeck", "Ornstein-Uhlenbeck process on a clock"),
     "solver": ("solver", "Midpoint", "explicit midpoint rule on the probability flow"),
     "evaluator": ("evaluator", "Spread", "spread of the samples against that of the data"),
+    "autoencoder": ("autoencoder", "Chain", "groups of latents, each drawn given those before"),
 }
 """For each kind that has a template: its module, its class and its summary."""
 
@@ -29,8 +30,10 @@ def project(name: str, kinds: Sequence[str]) -> dict[str, str]:
     """The files of a plugin ``name`` that offers an example of each kind, path -> text."""
     package = name.replace("-", "_")
     words = {"name": name, "package": package, "versions": _versions()}
-    words["offers"] = " and ".join(("an " if kind[0] in "ae" else "a ") + kind for kind in kinds)
-    words["flags"] = _flags(name, kinds)
+    words["offers"] = " and ".join(
+        ("an " if kind == "sde" or kind[0] in "ae" else "a ") + kind for kind in kinds
+    )
+    words["commands"] = "\n".join(_commands(name, kinds))
     parts = [dict(zip(("module", "cls", "summary"), EXAMPLES[kind], strict=True)) for kind in kinds]
     offers = [
         Template(_COMPONENT).substitute(words, kind=kind, **part)
@@ -93,9 +96,19 @@ def _versions() -> str:
     return f">={major}.{minor},<{major}.{int(minor) + 1}"
 
 
-def _flags(name: str, kinds: Sequence[str]) -> str:
-    """What compares the examples with what is there already."""
-    told = [f"--solvers {name},heun" if "solver" in kinds else "--solvers heun,ddim"]
-    told.append(f"--sde {name},vp" if "sde" in kinds else "--sde vp,cld")
-    told += [f"--evaluators {name},energy-distance"] if "evaluator" in kinds else []
-    return " ".join(told)
+def _commands(name: str, kinds: Sequence[str]) -> list[str]:
+    """What trains the examples that learn, and compares all with what is there already."""
+    judges = [name] if "evaluator" in kinds else []
+    solvers = f"--solvers {name},heun" if "solver" in kinds else "--solvers heun,ddim"
+    lines = list[list[str]]()
+    if "autoencoder" in kinds:
+        train = ["sgmkit train", f"--model lsgm:autoencoder={name}", "--network mlp"]
+        train += [f"--sde {name}"] if "sde" in kinds else []
+        lines.append([*train, "--data digits", "--steps 1000", f"--out runs/{name}"])
+        told = ",".join([*judges, "energy-distance", "nll"])
+        lines.append([f"sgmkit bench runs/{name}", solvers, f"--evaluators {told}"])
+    if "sde" in kinds or "autoencoder" not in kinds:
+        process = f"{name},vp" if "sde" in kinds else "vp,cld"
+        told = [f"--evaluators {name},energy-distance"] if judges else []
+        lines.append(["sgmkit bench", solvers, f"--sde {process}", *told])
+    return [" ".join(line) for line in lines]
