@@ -12,7 +12,9 @@ from sgmkit.dataset import Batch
 from sgmkit.errors import Incompatible
 from sgmkit.model import Loss, Model, Samples
 from sgmkit.noise import SeededNoise
+from sgmkit.prior import Prior
 from sgmkit.sde import LinearSDE
+from sgmkit.testing import prior
 from sgmkit.testing.reference import ReferenceGrid, ReferenceSolver
 from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, require
 
@@ -30,6 +32,8 @@ def applicable(model: Model) -> Iterator[Check]:
     yield from (check_t_min, check_reverse, check_sample, check_decode, check_exact_start)
     yield from (check_reproducible, check_batch, check_state_dict, check_nll)
     yield from (check_loss, check_loss_rows, check_fit, check_global_rng)
+    if isinstance(model, Prior):
+        yield from prior.applicable(model)
 
 
 def check_t_min(model: Model) -> str:

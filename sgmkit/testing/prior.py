@@ -1,0 +1,146 @@
+"""Checks of a model that latents are trained against: what it says that they cost."""
+
+import copy
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sgmkit.entropy import information
+from sgmkit.errors import Incompatible
+from sgmkit.noise import SeededNoise
+from sgmkit.prior import CrossEntropy, Prior, Weigh
+from sgmkit.testing.result import Check, NotApplicable, require
+
+COUNT = 5
+MANY = 512
+"""Latents over which the cost is averaged."""
+MOVE = 0.05
+"""Standard deviation of what is added to each parameter: a fresh network may answer zero."""
+STEP = 1e-3
+"""Of a central difference."""
+SLOPE = 1e-3
+"""Largest difference of two slopes, of the larger."""
+
+
+def applicable(prior: Prior) -> Iterator[Check]:
+    """All checks."""
+    yield from (check_cross_entropy, check_cost_rows, check_cost_bound)
+    yield from (check_cost_slope, check_cost_weight)
+
+
+def check_cross_entropy(prior: Prior) -> str:
+    """``excess`` is ``(B, *event)`` without a graph; the loss and its parts are finite scalars."""
+    for separate in (False, True):
+        found, z = _cost(prior, _latents(prior), 1.0, separate)
+        told = f"excess is {tuple(found.excess.shape)}, not {tuple(z.shape)}"
+        require(found.excess.shape == z.shape, told)
+        require(not found.excess.requires_grad, "excess has a graph: give its values only")
+        require(bool(found.excess.isfinite().all()), "excess is not finite")
+        for name, value in (("the loss", found.loss), *found.parts.items()):
+            require(value.ndim == 0, f"{name} has shape {tuple(value.shape)}, not ()")
+            require(math.isfinite(float(value.detach())), f"{name} is not finite")
+    return f"{float(found.excess.mean()):.3g} nats a coordinate"
+
+
+def check_cost_rows(prior: Prior) -> str:
+    """A latent's cost depends on its own id, and not on its batch."""
+    moved, part = _moved(prior), [3, 1]
+    whole = _cost(moved, _latents(moved), 1.0)[0].excess
+    some = _cost(moved, _latents(moved, part), 1.0, ids=part)[0].excess
+    apart = float((some - whole[part]).abs().max() / whole.abs().max().clamp_min(1e-9))
+    require(apart <= 1e-3, f"the costs of latents in a smaller batch differ by {apart:.1e}")
+    return f"to {apart:.0e}"
+
+
+def check_cost_bound(prior: Prior) -> str:
+    """Latents of N(0, 1) cost, in the mean, at least what their states tell of them.
+
+    A cross entropy is no less than the entropy: the mean of ``excess`` is at least the mutual
+    information of u at t_min and z, ``1/2 log(1 + snr)``. A prior that is cheaper would report
+    likelihoods that nobody can have.
+    """
+    ids = range(MANY)
+    found = _cost(prior, _latents(prior, ids), 1.0, ids=ids)[0].excess.double().flatten(1)
+    rows = found.mean(1)
+    mean, error = float(rows.mean()), float(rows.std()) / math.sqrt(MANY)
+    kernel = prior.sde.kernel(torch.tensor(prior.t_min, dtype=torch.float64))
+    least = float(information(kernel, torch.ones((), dtype=torch.float64)))
+    told = f"N(0, 1) costs {mean:.4g} ± {error:.2g} nats a coordinate, less than the {least:.4g}"
+    require(mean >= least - 4 * error - 1e-4, f"{told} that its state tells of it")
+    return f"{mean:.3g} ± {error:.1g} nats a coordinate, at least {least:.3g}"
+
+
+def check_cost_slope(prior: Prior) -> str:
+    """The loss's gradient in z is that of ``weight * excess``, by central differences."""
+    moved, worst = _moved(prior).double(), 0.0
+    way = SeededNoise(3, range(COUNT))(_latents(moved))
+    for separate in (False, True):
+        for weight in (0.7, _uneven):
+            found, z = _cost(moved, _latents(moved), weight, separate)
+            (slope,) = torch.autograd.grad(found.loss, z, materialize_grads=True)
+            got = float((slope * way).sum())
+            gain = weight(found.excess) if callable(weight) else weight
+            ends = [_cost(moved, z + side * STEP * way, 1.0, separate)[0] for side in (-1, 1)]
+            want = float((gain * (ends[1].excess - ends[0].excess)).sum()) / (2 * STEP)
+            apart = abs(got - want) / max(abs(want), 1e-3)
+            kind = "times apart" if separate else "shared times"
+            told = f"with {kind} the loss has slope {got:.6g} in z, weight * excess {want:.6g}"
+            require(apart <= SLOPE, told)
+            worst = max(worst, apart)
+    return f"to {worst:.0e}"
+
+
+def check_cost_weight(prior: Prior) -> str:
+    """The weight is the encoder's: it moves no gradient of the prior's own parameters."""
+    moved = _moved(prior)
+    own = [p for p in moved.parameters() if p.requires_grad]
+    if not own:
+        raise NotApplicable("it has no parameters")
+    for separate in (False, True):
+        slopes = []
+        for weight in (0.5, 2.0, _uneven):
+            loss = _cost(moved, _latents(moved), weight, separate)[0].loss
+            found = torch.autograd.grad(loss, own, materialize_grads=True)
+            slopes.append(torch.cat([slope.flatten() for slope in found]))
+        require(bool(slopes[0].abs().max() > 0), "no gradient reaches the prior's parameters")
+        for other in slopes[1:]:
+            apart = float((other - slopes[0]).norm() / slopes[0].norm())
+            told = f"another weight moves the gradient of the parameters by {apart:.1e} of it"
+            require(apart <= SLOPE, told)
+    return f"{len(own)} parameters"
+
+
+def _uneven(excess: Tensor) -> Tensor:
+    """A weight for each row and coordinate."""
+    count = torch.arange(1, excess.numel() + 1, device=excess.device).reshape(excess.shape)
+    return (count / excess.numel()).to(excess)
+
+
+def _latents(prior: Prior, ids: "list[int] | range" = range(COUNT)) -> Tensor:
+    """Of N(0, 1), each its id's."""
+    noise = SeededNoise(0, ids).stream("latents")
+    return noise(prior.state_like().new_empty(len(ids), *prior.event))
+
+
+def _cost(
+    prior: Prior,
+    z: Tensor,
+    weight: float | Weigh,
+    separate: bool = False,
+    ids: "list[int] | range" = range(COUNT),
+) -> tuple[CrossEntropy, Tensor]:
+    """The cost of latents, and the leaf that its graph begins with."""
+    z = z.detach().requires_grad_()
+    try:
+        return prior.cross_entropy(z, SeededNoise(1, ids), weight, separate=separate), z
+    except Incompatible as reason:
+        raise NotApplicable(str(reason)) from None
+
+
+def _moved(prior: Prior) -> Prior:
+    moved = copy.deepcopy(prior)
+    for parameter in moved.parameters():
+        parameter.data += MOVE * SeededNoise(0, [0])(parameter.data[None])[0]
+    return moved
