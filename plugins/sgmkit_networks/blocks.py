@@ -7,7 +7,7 @@ it learns (Ho, Jain and Abbeel 2020; Dhariwal and Nichol 2021).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -160,6 +160,22 @@ class Upsample(nn.Module):
         """``(B, outputs, *size)``, from ``x (B, inputs, ceil(H / 2), ceil(W / 2))``."""
         wide = F.interpolate(x, scale_factor=2, mode="nearest")
         return self.conv(wide[..., : size[0], : size[1]])
+
+
+def descend(
+    h: Tensor, told: Tensor, down: Iterable[nn.Module], middle: Iterable[nn.Module]
+) -> tuple[Tensor, list[Tensor]]:
+    """A U-Net's way down from ``h`` and through its middle; and what the way up takes in, in turn.
+
+    Each step takes its input and the conditioning ``told``. The list ends with the last step down.
+    """
+    kept = [h]
+    for step in down:
+        h = step(h, told)
+        kept.append(h)
+    for step in middle:
+        h = step(h, told)
+    return h, kept
 
 
 def image_sizes(

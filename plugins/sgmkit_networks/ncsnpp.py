@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import Doc
 
 from sgmkit import BadValue, Incompatible, Network
-from sgmkit_networks.blocks import image_sizes
+from sgmkit_networks.blocks import descend, image_sizes
 from sgmkit_networks.ncsnpp_blocks import Attend, Resample, Residual, conv, linear, norm, sinusoids
 
 
@@ -80,13 +80,7 @@ class NCSNpp(Network):
 
     def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
         told = self._told(c, y, z.dtype)
-        h = self.enter(z)
-        kept = [h]
-        for step in self.down:
-            h = step(h, told)
-            kept.append(h)
-        for step in self.middle:
-            h = step(h, told)
+        h, kept = descend(self.enter(z), told, self.down, self.middle)
         for stage in self.up:
             h = stage(h, kept, told)
         return self.leave(F.silu(self.norm(h)))

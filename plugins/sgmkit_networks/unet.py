@@ -17,6 +17,7 @@ from sgmkit_networks.blocks import (
     ResBlock,
     Upsample,
     conv,
+    descend,
     image_sizes,
 )
 
@@ -90,13 +91,7 @@ class UNet(Network):
 
     def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
         told = self.conditioning(c, y, z.dtype)
-        h = self.enter(z)
-        kept = [h]
-        for step in self.down:
-            h = step(h, told)
-            kept.append(h)
-        for step in self.middle:
-            h = step(h, told)
+        h, kept = descend(self.enter(z), told, self.down, self.middle)
         for step in self.up:
             h = step(h, kept.pop(), told)
         return self.leave(F.silu(self.norm(h)))
