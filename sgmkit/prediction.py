@@ -97,6 +97,17 @@ def input_scale(kernel: Kernel, data_var: float) -> Tensor:
     return torch.rsqrt(spread + data_var * kernel.mean.square())
 
 
+def statistic_scale(kernel: Kernel, data_var: float) -> Tensor:
+    """What the phases count in ``m^T S^{-1} u``, of unit variance if the data are N(0, data_var).
+
+    All that u_t says of the data given the kernel ``N(m x, S)`` is in this one sum, for every k:
+    ``E[x | u_t]`` is a function of it. ``(*t, k)``; `input_scale` but for the sign of m at k = 1.
+    """
+    snr = kernel.snr[..., None]
+    counts = (kernel.whiten.mT @ kernel.rho[..., None])[..., 0]
+    return counts * torch.rsqrt(snr + data_var * snr.square())
+
+
 def noise_label(kernel: Kernel) -> Tensor:
     """EDM's ``c_noise = log(sigma) / 4`` with ``sigma = 1 / |rho|``, ``(*t)``."""
     return -kernel.snr.log() / 8

@@ -188,6 +188,7 @@ class Step:
                 lambda **shapes: Stub(**shapes, sde=sde),
                 weighting=weighting,
                 mixed=mixed,
+                control=False,
             ).double()
             made.t_min = LSGM_TIME_EPS[case.sde]
             if case.mixed:

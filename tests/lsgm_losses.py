@@ -117,6 +117,11 @@ def on(matrix: Tensor, u: Tensor) -> Tensor:
     return torch.einsum("bij,bj...->bi...", matrix, u)
 
 
+def total_of(kernel, c: float) -> Tensor:
+    """Covariance of states of data N(0, c)."""
+    return kernel.cov + c * kernel.mean[..., :, None] * kernel.mean[..., None, :]
+
+
 def error(prior: Sgm, u: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
     """Noise less the network's, and what of it is driven noise: ``(B, j, *)`` and ``(B, r, j)``."""
     sde, net, kernel = prior.sde, prior.network, prior.sde.kernel(t)
@@ -126,6 +131,10 @@ def error(prior: Sgm, u: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor
     shown = c if form != "edm" else 0.25
     scale = (kernel.cov.diagonal(dim1=1, dim2=2) + shown * m.square()).rsqrt()
     z = (u * scale[:, :, None, None]).flatten(1, 2)
+    if form == "x" or (form == "residual" and prior.form.inputs != "phases"):
+        counts = torch.linalg.solve(kernel.cov, m[:, :, None])[..., 0]
+        spread = on(counts[:, None], on(total_of(kernel, c), counts[:, :, None]))[:, 0]
+        z = (u * (counts / spread.sqrt())[:, :, None, None]).sum(1)
     rho = torch.linalg.solve(low, m[:, :, None])
     label = t / sde.horizon if form != "edm" else -(rho.square().sum((1, 2))).log() / 8
     answer = net(z, label).reshape(ROWS, -1, *COARSE)
@@ -136,16 +145,14 @@ def error(prior: Sgm, u: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor
         return target - answer, own.mT @ torch.linalg.inv(factor).mT[:, -r:]
     if form == "noise":
         if prior.mixed == "normal":
-            total = kernel.cov + c * m[:, :, None] * m[:, None, :]
-            normal = on(own.mT, on(torch.linalg.inv(total), u)[:, -r:])
+            normal = on(own.mT, on(torch.linalg.inv(total_of(kernel, c)), u)[:, -r:])
             share = torch.sigmoid(prior.mixing_logit)
             answer = (1 - share) * normal + share * answer
         if prior.mixed == "velocity":
             answer = answer + on(own.mT, on(torch.linalg.inv(kernel.cov[:, -r:, -r:]), u[:, -r:]))
         return eps[:, -r:] - answer, same
     if form == "residual":  # the data, from their mean and variance were they N(0, c)
-        total = kernel.cov + c * m[:, :, None] * m[:, None, :]
-        middle = c * on(m[:, None], on(torch.linalg.inv(total), u))
+        middle = c * on(m[:, None], on(torch.linalg.inv(total_of(kernel, c)), u))
         spread = (1 / (1 / c + rho.square().sum((1, 2))) / c**0.5)[:, None, None, None]
         x = middle + spread * answer
         return eps[:, -r:] - on(torch.linalg.inv(low), u - on(m[:, :, None], x))[:, -r:], same
@@ -177,7 +184,9 @@ def weights(prior: Sgm, t: Tensor, weighting: str, to_driven: Tensor) -> Tensor:
     return to_driven.mT @ found @ to_driven
 
 
-def path(prior: Sgm, z: Tensor, noise, law: str, weighting: str) -> tuple[Tensor, float]:
+def path(
+    prior: Sgm, z: Tensor, noise, law: str, weighting: str, control: bool = False
+) -> tuple[Tensor, float]:
     """``1/2 e^T W e / r`` by coordinate at times for ``law``, and the integral of its shape."""
     sde = prior.sde
     sampler = TimeSampler(sde, law, CUT, 0.1, whole=prior.form.whole)
@@ -187,7 +196,28 @@ def path(prior: Sgm, z: Tensor, noise, law: str, weighting: str) -> tuple[Tensor
     u = kernel.mean[:, :, None, None] * z[:, None] + on(kernel.chol, eps)
     e, to_driven = error(prior, u, t, eps)
     square = (e * on(weights(prior, t, weighting, to_driven), e)).sum(1) / 2
+    if control:
+        square = square - chance(prior, z, t, u, eps, density)
     return square / density[:, None, None], sampler.total
+
+
+def normal_divergence(sde, t: float, z: Tensor) -> Tensor:
+    """``KL(N(m z, S) || N(0, S + c m m^T))`` at one time."""
+    kernel, c = sde.kernel(f64(t)), sde.data_var()
+    inverse = torch.linalg.inv(total_of(kernel, c))
+    fixed = (inverse @ kernel.cov).trace() - sde.phases - torch.logdet(inverse @ kernel.cov)
+    return (fixed + z.square() * (kernel.mean @ inverse @ kernel.mean)) / 2
+
+
+def chance(prior: Sgm, z: Tensor, t: Tensor, u: Tensor, eps: Tensor, density: Tensor) -> Tensor:
+    """The likelihood loss of a Normal prior at these draws, less r times its mean over them all."""
+    sde, kernel, r = prior.sde, prior.sde.kernel(t), prior.sde.driven
+    own, c = kernel.chol[:, -r:, -r:], sde.data_var()
+    e = eps[:, -r:] - on(own.mT, on(torch.linalg.inv(total_of(kernel, c)), u)[:, -r:])
+    same = torch.eye(r).double().expand(ROWS, r, r)
+    square = (e * on(weights(prior, t, "likelihood", same), e)).sum(1) / 2
+    mean = normal_divergence(sde, CUT, z) - normal_divergence(sde, sde.horizon, z)
+    return square - density[:, None, None] * mean
 
 
 def end(sde, z: Tensor) -> Tensor:
@@ -210,9 +240,10 @@ def q_loss(model: Lsgm, kl: float, balanced: bool) -> tuple[Tensor, Tensor]:
     kernel = sde.kernel(f64(CUT))
     told = noise.stream("prior")
     if model.divergence.separate:
-        excess, _ = path(prior, top.z, told.stream("encoder"), "likelihood", "likelihood")
+        law, source = "likelihood", told.stream("encoder")
     else:
-        excess, _ = path(prior, top.z, told, prior.weighting, "likelihood")
+        law, source = prior.weighting, told
+    excess, _ = path(prior, top.z, source, law, "likelihood", prior.control)
     nats = excess + end(sde, top.z)
     if top.base is None:
         eps = noise.stream("cut")(x.new_empty(ROWS, sde.phases, *COARSE))

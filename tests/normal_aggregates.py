@@ -75,7 +75,7 @@ def normal_prior(sde, var=None, event=(1,), **options) -> Sgm:
     def network(in_shape, out_shape):
         return Normal(in_shape, out_shape, sde, var, prediction)
 
-    return Sgm(event, sde, network, **({"t_min": CUT} | options))
+    return Sgm(event, sde, network, **({"t_min": CUT, "inputs": "phases"} | options))
 
 
 class Points(Noise):

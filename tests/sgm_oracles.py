@@ -127,11 +127,11 @@ def _on(matrix: Tensor, u: Tensor) -> Tensor:
 
 
 def oracle_model(sde: LinearSDE, law: Dataset = MIXTURE, **options) -> Sgm:
-    """`Sgm` in float64 around the `Oracle` of its own options."""
+    """`Sgm` in float64 around the `Oracle` of its own options, which sees all phases."""
     told = {k: v for k, v in options.items() if k in ("prediction", "mixed", "matching")}
 
     def network(in_shape, out_shape):
         return Oracle(in_shape, out_shape, sde, law, **told)
 
     event = tuple(law.mixture().means.shape[1:])
-    return Sgm(event, sde, network, sigma_data=EDM_STD, **options)
+    return Sgm(event, sde, network, sigma_data=EDM_STD, **({"inputs": "phases"} | options))

@@ -159,6 +159,50 @@ def test_draws_average_to_the_expected_value(name, sampling, weighting, way):
         check_average(diffusion_excess(model.reverse(noise), z, noise, times).mean(1), want)
 
 
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("prediction", ["noise", "residual"])
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_normal_latents_cost_is_not_left_to_chance(name, prediction, separate):
+    """With the score of N(0, c): divergences of Normals, whatever the draws; and its gradient."""
+    sde, noise = PROCESSES[name], SeededNoise(3, range(50))
+    z = noise.stream("z")(torch.empty(50, 3, dtype=torch.float64)).requires_grad_()
+    model = normal_prior(sde, None, (3,), weighting="reweighted", prediction=prediction)
+    found = model.cross_entropy(z, noise, 0.7, separate=separate)
+    want, c = end_divergence(sde, z), sde.data_var()
+    for t, sign in ((CUT, 1), (sde.horizon, -1)):
+        kernel = kernel_at(sde, t)
+        whole = (kernel.cov + c * torch.outer(kernel.mean, kernel.mean)).numpy()
+        rows = [
+            divergence(kernel.mean.numpy() * value, kernel.cov.numpy(), whole)
+            for value in (0.0, 1.0)
+        ]
+        want = want + sign * (rows[0] + (rows[1] - rows[0]) * z.square())
+    assert torch.allclose(found.excess, want.detach(), rtol=1e-7, atol=1e-8)
+    (got,), (slope,) = (torch.autograd.grad(each, z) for each in (found.loss, 0.7 * want.sum()))
+    assert torch.allclose(got, slope, rtol=1e-7, atol=1e-8)
+    times = TimeSampler(sde, "likelihood", CUT)
+    rows = diffusion_excess(model.reverse(noise), z.detach(), noise, times)
+    assert torch.allclose(rows, want.detach(), rtol=1e-7, atol=1e-8)
+
+
+@torch.no_grad()
+def test_strata_of_time_are_all_of_it():
+    """Each of several draws from its own share of the law of t: the same mean, less noise."""
+    sde = PROCESSES["cld"]
+    noise = SeededNoise(3, range(ROWS))
+    z = 0.3**0.5 * noise.stream("z")(torch.empty(ROWS, 3, dtype=torch.float64))
+    model, times = normal_prior(sde, 0.3, (3,)), TimeSampler(sde, "likelihood", CUT)
+    rev, strata, apart = model.reverse(noise), [], []
+    for number in range(4):
+        own = noise.stream(f"draw-{number}")
+        strata.append(diffusion_excess(rev, z, own, times, (number, 4)).mean(1))
+        apart.append(diffusion_excess(rev, z, own, times).mean(1))
+    want = sum(cross_entropy_of(sde, 0.3)) - float(kernel_entropy(kernel_at(sde)))
+    together = torch.stack(strata).mean(0)
+    check_average(together, want)
+    assert float(together.var()) < 0.9 * float(torch.stack(apart).mean(0).var())
+
+
 def check_average(rows: Tensor, want: float) -> None:
     error = float(rows.std()) / math.sqrt(len(rows))
     assert error < 0.06 * want

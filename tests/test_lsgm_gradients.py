@@ -4,6 +4,7 @@ Per number of an item, for a batch of B items of n numbers and latents of D coor
 
     q = 1/(B n) sum [-log p(x | m z + L eps) + kl sum_g gamma_g KL_g],
     KL = 1/2 e^T W e / r(t) + KL_T - 1/2 log(1 + s^2 |rho_e|^2), W the likelihood's,
+    the first of which may be taken less the same of a Normal prior, plus its mean,
     p = 1/(B D) sum 1/2 e^T W' e / r'(t) / int r', W' the prior's own, z a constant,
 
 the encoder and the decoder are to have the gradient of q, the prior that of p, on the same draws.
@@ -71,7 +72,10 @@ WAYS = [
     ("psld", "unweighted", {}),
     ("psld", "unweighted", {"prediction": "residual"}),
     ("psld", "reweighted", {"prediction": "R"}),
+    ("cld", "likelihood", {"prediction": "residual", "inputs": "phases"}),
+    ("psld", "unweighted", {"prediction": "residual", "inputs": "phases"}),
 ]
+AS_PUBLISHED = [way for way in WAYS if way[0] in ("vp", "cld") and len(way[2]) == 1]
 
 
 @pytest.mark.parametrize(
@@ -85,11 +89,29 @@ WAYS = [
 )
 def test_gradients(sde, weighting, options, times, kl, balance):
     """Algorithm 1: likelihood, shared; 3: another weighting, shared; 2: separate. Same draws."""
-    model = model_of(sde, times=times, kl=kl, balance=balance, weighting=weighting, **options)
+    compare(model_of(sde, times=times, kl=kl, balance=balance, weighting=weighting, **options))
+
+
+@pytest.mark.parametrize("times", ["shared", "separate"])
+@pytest.mark.parametrize(
+    ("sde", "weighting", "options"),
+    AS_PUBLISHED,
+    ids=lambda part: "-".join(part.values()) if isinstance(part, dict) else part,
+)
+def test_gradients_as_published(sde, weighting, options, times):
+    """The cost of latents by its draws alone."""
+    own = {**options, "weighting": weighting, "control": False}
+    compare(model_of(sde, times=times, kl=0.7, **own))
+
+
+def compare(model: Lsgm) -> None:
+    """Both losses and all their gradients, on the same draws."""
+    low, high, *_ = model.divergence.schedule
+    kl = (low + high) / 2
     with torch.autograd.set_detect_anomaly(True):
         loss = joint(model)
         found = {p: g for p, g in slopes(loss.total, model).items()}
-    balanced = balance == "always" and kl < 1
+    balanced = model.divergence.balanced == "always" and kl < 1
     own, nats = q_loss(model, kl, balanced)
     theirs = p_loss(model)
     for part, want in (
@@ -179,13 +201,14 @@ def test_frozen_autoencoder(sde, times):
 
 
 @pytest.mark.parametrize("sde", ["vp", "psld"])
-def test_idle_channels_of_a_residual(sde):
+@pytest.mark.parametrize("inputs", ["phases", "statistic"])
+def test_idle_channels_of_a_residual(sde, inputs):
     """Nothing of the network is left in them, nor sees them."""
-    model = model_of(sde, weighting="reweighted", prediction="residual")
+    model = model_of(sde, weighting="reweighted", prediction="residual", inputs=inputs)
     model.prior.deactivate(torch.tensor([False, True, False]))
     found = slopes(joint(model).total, model)
     first, last = (found[f"prior.network.layers.{i}.weight"] for i in (0, 2))
-    phases = torch.arange(model.prior.sde.phases) * 6
+    phases = torch.arange(model.prior.form.seen) * 6
     seen = torch.cat([phases + 2, phases + 3])
     assert bool((first[:, seen] == 0).all() & (first[:, :2] != 0).all())
     assert bool((last[2:4] == 0).all() & (last[[0, 1, 4, 5]] != 0).all())

@@ -98,15 +98,15 @@ def bound(
             if kind == "nelbo-chain" and grid is not None:
                 excess = chain_excess(rev, top.z, source.stream("chain"), grid)
             else:
-                excess = diffusion_excess(rev, top.z, source.stream("prior"), times)
+                told_prior, stratum = source.stream("prior"), (number, draws)
+                excess = diffusion_excess(rev, top.z, told_prior, times, stratum)
             first = at_cut(kernel, top.z, source.stream("cut"))[0][:, 0]
             if top.base is not None:
                 first, told = top.z, f"{kind}-z0"
             own = (excess + own_entropy(top, kernel)).flatten(1).sum(1)
             nats.append(own + _data(model, x, first, code))
     table = torch.stack(nats)
-    spread = table.std(0) / math.sqrt(draws) if draws > 1 else torch.full_like(table[0], math.nan)
-    return Likelihood(table.mean(0), spread, told)
+    return Likelihood(table.mean(0), _mean_error(table), told)
 
 
 def state_log_q(latents: Latents, kernel: Kernel, eps: Tensor) -> Tensor:
@@ -130,6 +130,16 @@ def state_log_q(latents: Latents, kernel: Kernel, eps: Tensor) -> Tensor:
     volume = float(kernel.chol.diagonal().log().sum()) + 0.5 * torch.log1p(power)
     norm = 0.5 * kernel.mean.shape[-1] * math.log(2 * math.pi)
     return (-0.5 * square - volume - norm).flatten(1).sum(1)
+
+
+def _mean_error(table: Tensor) -> Tensor:
+    """Standard errors of the means of draws ``(draws, B)``, nan of one.
+
+    From differences of successive ones, which hardly see how strata differ in their means.
+    """
+    draws = len(table)
+    square = table.diff(dim=0).square().sum(0) / (2 * draws * max(1, draws - 1))
+    return square.sqrt() if draws > 1 else torch.full_like(square, math.nan)
 
 
 def _data(model: "Lsgm", x: Tensor, first: Tensor, code: tuple[Latents, ...]) -> Tensor:

@@ -41,10 +41,11 @@ PRIOR = {
     "network": "networks/unet",
     "prediction": "residual",
     "weighting": "likelihood",
-    "t_min": 0.01,
+    "noise_min": 0.0447,
 }
-"""A residual of the Normal score, which needs no mixing to begin as N(0, I). The paper's own is
-``prediction=noise`` with ``mixed=normal``; its cut-off is this one."""
+"""A residual of the Normal score, which needs no mixing to begin as N(0, I), from the noise on that
+the paper's VP has at its cut-off, t = 0.01, whatever the process. The paper's own is
+``prediction=noise`` with ``mixed=normal`` and ``control=false``."""
 
 
 class Lsgm(Model):

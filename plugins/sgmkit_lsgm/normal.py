@@ -14,6 +14,7 @@ from sgmkit import (
     Prior,
     Reverse,
 )
+from sgmkit.entropy import normal_excess
 from sgmkit.linear import Operator
 from sgmkit.prior import Weigh
 from sgmkit.score import normal_noise_operator
@@ -47,16 +48,9 @@ class Normal(Prior):
     def cross_entropy(
         self, z: Tensor, noise: Noise, weight: float | Weigh, *, separate: bool = False
     ) -> CrossEntropy:
-        """In closed form: the divergence of N(m z, S) from N(0, S + c m m^T) at t_min.
-
-        ``1/2 log(1 + c snr) - 1/2 c snr / (1 + c snr) + 1/2 z^2 snr / (1 + c snr)``; nothing is
-        drawn.
-        """
+        """In closed form, see `sgmkit.entropy.normal_excess`; nothing is drawn."""
         kernel = self.sde.kernel(torch.tensor(self.t_min, dtype=torch.float64))
-        c, snr = self.sde.data_var(), kernel.snr
-        share = float(c * snr / (1 + c * snr))
-        constant = 0.5 * (float(torch.log1p(c * snr)) - share)
-        excess = constant + 0.5 * share / c * z.square()
+        excess = normal_excess(kernel, self.sde.data_var(), z)
         told = excess.detach()
         cost = (excess * (weight(told) if callable(weight) else weight)).sum()
         return CrossEntropy(told, cost - cost.detach(), {})

@@ -18,12 +18,16 @@ from sgmkit.prediction import (
     noise_label,
     noise_operators,
     rescale_operator,
+    statistic_scale,
     whole_operator,
 )
 from sgmkit.score import normal_noise_operator, velocity_noise_operator
 
 Matching = Literal["hsm", "dsm"]
 Mixed = Literal["none", "normal", "velocity"]
+Inputs = Literal["auto", "phases", "statistic"]
+OF_DATA = ("residual", "x")
+"""Predictions that are functions of what the data are given the state, and of nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class Local:
     """Coefficients at one time, as numbers; or at one time for each sample, as tensors.
 
     Args:
-        scale: brings each phase to unit variance, k of them; tensors broadcast to ``(B, *event)``.
+        scale: brings each phase, or their sum, to unit variance: k of them; tensors broadcast to
+            ``(B, *event)``.
         label: the time as the network is told it, or ``(B,)``.
         acts: makes noise of u and the answer; with learnable mixing, one of u and one of the
             answer; none where the answer is the noise itself.
@@ -51,7 +56,7 @@ class Parameterisation:
     answer is tied to the data by the kernel, and only the loss speaks of the law given u_0.
 
     Raises:
-        BadValue: for a mixed score of anything but noise.
+        BadValue: for a mixed score of anything but noise, or a prediction that needs all phases.
         Incompatible: for a prediction or a mixed score that the process does not admit.
     """
 
@@ -60,6 +65,7 @@ class Parameterisation:
     mixed: Mixed
     matching: Matching
     sigma_data: float
+    inputs: Inputs = "auto"
 
     def __post_init__(self) -> None:
         name, k, r = type(self.sde).__name__, self.sde.phases, self.sde.driven
@@ -77,6 +83,11 @@ class Parameterisation:
                 f"mixed = {self.mixed!r} is a part of the noise: it goes with prediction=noise, "
                 f"not {self.prediction!r}"
             )
+        if self.inputs == "statistic" and self.prediction not in OF_DATA:
+            raise BadValue(
+                "inputs = 'statistic' says all of the data and not of the noise: it goes with "
+                f"prediction={' or '.join(OF_DATA)}, not {self.prediction!r}"
+            )
         if self.mixed == "velocity" and r == k:
             raise Incompatible(
                 f"mixed = 'velocity' needs a phase that no noise enters, and {name} drives all "
@@ -92,6 +103,16 @@ class Parameterisation:
     def normal_part(self) -> bool:
         """Whether a network that answers zero leaves the score of Normal data."""
         return self.mixed == "normal" or self.prediction == "residual"
+
+    @property
+    def summed(self) -> bool:
+        """Whether the network sees one sum of the phases."""
+        return self.inputs == "statistic" or (self.inputs == "auto" and self.prediction in OF_DATA)
+
+    @property
+    def seen(self) -> int:
+        """How many numbers of each coordinate the network sees."""
+        return 1 if self.summed else self.sde.phases
 
     @property
     def outputs(self) -> int:
@@ -126,7 +147,8 @@ class Parameterisation:
         """Scales ``(n, k)``, labels ``(n,)`` and matrices ``(n, r, .)`` on u and the answer."""
         r, var = self.sde.driven, self.sde.data_var()
         edm = self.prediction == "edm"
-        scale = input_scale(kernel, self.sigma_data**2 if edm else var)
+        unit = statistic_scale if self.summed else input_scale
+        scale = unit(kernel, self.sigma_data**2 if edm else var)
         label = noise_label(kernel) if edm else t / self.sde.horizon
         plain = (self.prediction, self.mixed) == ("noise", "none")
         if plain and (self.matching == "hsm" or given is not None):

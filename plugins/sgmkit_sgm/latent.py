@@ -5,6 +5,9 @@ sec. 3.3 and app. C). The paper's three algorithms are: one pass with one weight
 of the prior's own weighting used again for the encoder (3); times apart (2). Where the weights are
 numbers, the first and the last need one pass of the network each way: rows do not see each other,
 so that the gradient for a row of z is that of the prior's loss, times the ratio of its weights.
+
+With ``control``, what a Normal prior would cost by the same draws is replaced by its mean: that is
+most of their noise, and no network has a say in it.
 """
 
 from dataclasses import replace
@@ -15,10 +18,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from sgmkit import CrossEntropy, Noise
-from sgmkit.entropy import end_divergence
+from sgmkit.entropy import control_variate, end_divergence
 from sgmkit.errors import Incompatible
 from sgmkit.prior import Weigh
-from sgmkit.score import perturb, weighted_square
+from sgmkit.score import perturb, weight_matrix, weighted_square
 
 if TYPE_CHECKING:
     from sgmkit_sgm.perturbed import Perturbed
@@ -58,7 +61,7 @@ def cross_entropy(
         there = replace(at, u=perturb(at.kernel, z, at.eps))
     fixed = {name: value.detach() for name, value in sgm.named_parameters()}
     error = functional_call(sgm, fixed, (there,))
-    excess = _path(sgm.weight(there, "likelihood"), there, error) + end_divergence(sgm.sde, z)
+    excess = _path(sgm.weight(there, "likelihood"), there, error) + _known(sgm, there, z)
     told = excess.detach()
     cost = (excess * (weight(told) if callable(weight) else weight)).sum()
     return CrossEntropy(told, own.total + cost - cost.detach(), dict(own.parts))
@@ -70,10 +73,19 @@ def _one_pass(sgm: "Sgm", z: Tensor, noise: Noise, weight: float) -> CrossEntrop
     # The prior's loss is mine e^2 / 2 over the density, in the mean over rows and coordinates.
     ratio = weight * (likely / own)[:, 0, 0] * (z.numel() * sgm.times(sgm.weighting).total)
     error = sgm(replace(at, u=Rescale.apply(at.u, ratio)))
-    loss, end = sgm.objective(at.density, own, error), end_divergence(sgm.sde, z)
-    cost = weight * end.sum()
-    excess = _path(likely, at, error.detach()) + end.detach()
+    loss, known = sgm.objective(at.density, own, error), _known(sgm, at, z)
+    cost = weight * known.sum()
+    excess = _path(likely, at, error.detach()) + known.detach()
     return CrossEntropy(excess, loss.total + cost - cost.detach(), dict(loss.parts))
+
+
+def _known(sgm: "Sgm", at: "Perturbed", z: Tensor) -> Tensor:
+    """What no network has a say in: the end's divergence, and what takes chance out; like z."""
+    end = end_divergence(sgm.sde, z)
+    if not sgm.control:
+        return end
+    weight = weight_matrix(sgm.sde, at.t, at.kernel, "likelihood") / at.density.reshape(-1, 1, 1)
+    return end - control_variate(sgm.sde, at.kernel, weight, z, at.u, at.eps, sgm.t_min)
 
 
 def _path(weight: Tensor, at: "Perturbed", error: Tensor) -> Tensor:

@@ -5,9 +5,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgmkit import Kernel
+from sgmkit import BadValue, Kernel, LinearSDE
 from sgmkit.linear import act
 from sgmkit.prediction import whole_operator
+from sgmkit.solver import time_at_snr
+
+EARLIEST = 1e-9
+"""Of the horizon: a time that is as good as 0."""
+
+
+def time_of_noise(sde: LinearSDE, noise: float) -> float:
+    """When data of a unit have got noise of this standard deviation, whatever the process: t.
+
+    Raises:
+        BadValue: for noise that the process never has, or starts with.
+    """
+    low, high = EARLIEST * sde.horizon, sde.horizon
+    first, last = sde.kernel(torch.tensor([low, high], dtype=torch.float64)).snr.rsqrt().tolist()
+    if not first < noise < last:
+        name = type(sde).__name__
+        raise BadValue(f"noise_min = {noise:g} is not between {first:.3g} and {last:.3g}, {name}'s")
+    goal = -2 * torch.tensor([noise], dtype=torch.float64).log()
+    return float(time_at_snr(sde, goal, low))
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,9 @@ from sgmkit.score import (
     weight_matrix,
     weighted_error,
 )
-from sgmkit_sgm.answer import Local, Matching, Mixed, Parameterisation
+from sgmkit_sgm.answer import Inputs, Local, Matching, Mixed, Parameterisation
 from sgmkit_sgm.latent import cross_entropy
-from sgmkit_sgm.perturbed import Match, Perturbed
+from sgmkit_sgm.perturbed import Match, Perturbed, time_of_noise
 
 MIXING_LOGIT = -3.0
 """Where the learnable share of the network starts: sigmoid is 0.05 (LSGM's default)."""
@@ -93,21 +93,32 @@ class Sgm(Prior):
         sigma_data: Annotated[
             float, Gt(0), Doc("standard deviation of the data, for the edm options")
         ] = SIGMA_DATA,
+        inputs: Annotated[
+            Inputs, Doc("all phases, or the one sum that says all of the data; auto: as it fits")
+        ] = "auto",
+        control: Annotated[
+            bool, Doc("of latents: take what a Normal prior would cost in closed form")
+        ] = True,
         t_min: Annotated[
-            float | None, Gt(0), Doc("where training, grids and likelihoods end; unset: the SDE's")
+            float | None, Gt(0), Doc("where training and grids end; unset: noise_min or the SDE's")
+        ] = None,
+        noise_min: Annotated[
+            float | None, Gt(0), Doc("standard deviation of the noise there, relative to the data")
         ] = None,
     ) -> None:
         super().__init__()
-        self.event, self.sde, self.t_min = tuple(event), sde, t_min or sde.t_min
+        self.event, self.sde = tuple(event), sde
+        self.t_min = t_min or (time_of_noise(sde, noise_min) if noise_min else sde.t_min)
         if self.t_min >= sde.horizon:
             raise BadValue(f"t_min = {self.t_min:g} is not below the horizon {sde.horizon:g}")
         self.matching: Matching = matching
         self.weighting: Weighting = weighting
         self.sampling, self.mixed, self.sigma_data = sampling, mixed, sigma_data
-        self.form = Parameterisation(sde, prediction, mixed, matching, sigma_data)
+        self.control = control
+        self.form = Parameterisation(sde, prediction, mixed, matching, sigma_data, inputs)
         channels, *sizes = self.event
         self.network = network(
-            in_shape=(sde.phases * channels, *sizes),
+            in_shape=(self.form.seen * channels, *sizes),
             out_shape=(self.form.outputs * channels, *sizes),
         )
         if mixed == "normal":
@@ -268,7 +279,7 @@ class Sgm(Prior):
         phases = [part * s for part, s in zip(u.unbind(1), local.scale, strict=True)]
         if self.form.normal_part:
             phases = [part * self.active for part in phases]
-        z = phases[0] if len(phases) == 1 else torch.cat(phases, 1)
+        z = sum(phases[1:], phases[0]) if self.form.seen == 1 else torch.cat(phases, 1)
         z = z.to(next(self.network.parameters(), z).dtype)
         label = local.label
         c = label.to(z) if isinstance(label, Tensor) else z.new_full((len(z),), label)
