@@ -1,9 +1,11 @@
-"""Latent models against the same autoencoder under N(0, I): test likelihoods after the same steps.
+"""Latent models against the same autoencoder under N(0, I), after the same steps.
 
-Trains a run for each prior (or goes on with it) by a recipe, and compares them on the same test
-items, binarised alike, with the same noise: gains are paired, and so are their intervals.
+Trains a run for each prior (or goes on with it) by a recipe. Likelihoods: on the same test items,
+binarised alike, with the same noise, so that gains are paired and so are their intervals. With
+--fid, samples instead: each prior benched with one solver, as in any report.
 
     python benchmarks/latent.py [--priors normal,vp,cld] [--steps 5000] [--items 1000] [--out DIR]
+    python benchmarks/latent.py --recipe recipes/digits-lsgm.toml --steps 1500 --fid
 """
 
 import argparse
@@ -11,6 +13,7 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 
 from sgmkit import SeededNoise
@@ -20,6 +23,8 @@ from sgmkit.run import Run
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "mnist-lsgm-small.toml"
 CHUNK = 250
+SMOOTH = 10
+"""Lines of the log in a point of the curve."""
 
 
 def train(prior: str, options: argparse.Namespace) -> Run:
@@ -27,10 +32,15 @@ def train(prior: str, options: argparse.Namespace) -> Run:
     out = Path(options.out) / "runs" / prior
     own = ["--model", "lsgm:prior=normal"] if prior == "normal" else ["--sde", prior]
     sets = [word for edit in options.set for word in ("--set", edit)]
-    words = ["--recipe", str(RECIPE), *own, "--steps", str(options.steps), *sets]
+    words = ["--recipe", options.recipe, *own, "--steps", str(options.steps), *sets]
     if code := main(["train", *words, "--out", str(out), *(["--resume"] if out.exists() else [])]):
         raise SystemExit(code)
     return Run(out)
+
+
+def lines(run: Run) -> list[dict]:
+    """What the training wrote, a line for some steps each."""
+    return [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
 
 
 def items(run: Run, count: int) -> torch.Tensor:
@@ -64,13 +74,41 @@ def report(runs: dict[str, Run], count: int) -> None:
     head = f"{'prior':10} {'weights':>9} {'steps':>6} {'minutes':>8}  {'nelbo-ode':>14}  "
     print(head + f"{'gain':>14}  {'nelbo-diffusion':>15}")
     for prior, run in runs.items():
-        lines = (run.path / "log.jsonl").read_text().splitlines()
-        minutes = json.loads(lines[-1])["seconds"] / 60
+        minutes = lines(run)[-1]["seconds"] / 60
         weights = sum(p.numel() for p in run.load().parameters())
         own = found[prior]["nelbo-ode"]
         gain = show(found["normal"]["nelbo-ode"] - own) if prior != "normal" else ""
         text = f"{prior:10} {weights:9,} {run.step:6} {minutes:8.1f}  {show(own):>14}  {gain:>14}  "
         print(text + f"{show(found[prior]['nelbo-diffusion']):>15}")
+
+
+def curve(runs: dict[str, Run], path: Path) -> None:
+    """Training NELBO by step: one latent and one time for each item, averaged over batches."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for prior, run in runs.items():
+        told = [(line["step"], line["parts"]["nelbo"]) for line in lines(run)]
+        points = torch.tensor(told).split(SMOOTH)
+        steps, nats = torch.stack([part.mean(0) for part in points]).T.tolist()
+        axes.plot(steps, nats, marker=".", label="N(0, I)" if prior == "normal" else prior)
+    low = min(line["parts"]["nelbo"] for run in runs.values() for line in lines(run))
+    axes.set(xlabel="step", ylabel="training NELBO (nats)", ylim=(low - 2, low + 40))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    print(f"\n{path}")
+
+
+def distances(runs: dict[str, Run], options: argparse.Namespace) -> None:
+    """FID of each prior's samples, and of the data themselves: the floor."""
+    out = str(Path(options.out) / "results")
+    words = ["--solvers", "ssem,ddim", "--nfe", "20,50", "--samples", str(options.items)]
+    judge = ["--evaluators", "fid:extractor=classifier", "--out", out]
+    for verb in (
+        ["bench", *(str(run.path) for run in runs.values()), *words, *judge],
+        ["report", out],
+    ):
+        if code := main(verb):
+            raise SystemExit(code)
 
 
 if __name__ == "__main__":
@@ -79,7 +117,14 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--set", action="append", default=[], help="as of sgmkit train")
+    parser.add_argument("--recipe", default=str(RECIPE))
+    parser.add_argument("--fid", action="store_true", help="of --items samples")
     parser.add_argument("--out", default="latent")
     options = parser.parse_args()
     names = ["normal", *(p for p in options.priors.split(",") if p != "normal")]
-    report({prior: train(prior, options) for prior in names}, options.items)
+    runs = {prior: train(prior, options) for prior in names}
+    if options.fid:
+        distances(runs, options)
+    else:
+        report(runs, options.items)
+        curve(runs, Path(options.out) / "nelbo.png")

@@ -4,7 +4,7 @@ Benches two runs on the same images, one thread, and tells for each how many cal
 sample the cheapest cell takes whose distance is at most the target; the ratio is data space over
 latent space. The target is the worse of the two models' best distances, within its interval.
 
-    python benchmarks/latent_speed.py DATA_RUN LATENT_RUN [--samples 500] [--nfe 5,10,20,50,100]
+    python benchmarks/latent_speed.py DATA_RUN LATENT_RUN [--data mnist] [--nfe 5,10,20,50,100]
 """
 
 import argparse
@@ -38,16 +38,19 @@ if __name__ == "__main__":
     parser.add_argument("--nfe", default="5,10,20,50,100")
     parser.add_argument("--samples", default="500")
     parser.add_argument("--seeds", default="1")
-    parser.add_argument("--evaluators", default="fid:extractor=classifier")
+    parser.add_argument("--data", default="digits", help="that the feature extractor knows")
     parser.add_argument("--out", default="latent-speed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     runs = [options.data_run, options.latent_run]
     words = ["--solvers", options.solvers, "--nfe", options.nfe, "--samples", options.samples]
-    words += ["--seeds", options.seeds, "--evaluators", options.evaluators, "--out", options.out]
+    judge = f"fid:extractor=(classifier:data={options.data})"
+    words += ["--seeds", options.seeds, "--evaluators", judge, "--out", options.out]
     if code := main(["bench", *runs, *words]):
         raise SystemExit(code)
     table = cells(load_results(options.out))
+    if table.empty:
+        raise SystemExit(f"no distances: {options.out} has the reasons (sgmkit report)")
     both = [table[table.run.str.startswith(name.rstrip("/").split("/")[-1] + "@")] for name in runs]
     best = [found.sort_values("value").iloc[0] for found in both]
     worse = max(best, key=lambda row: row.value)

@@ -12,7 +12,10 @@ computed again and again, each time with fresh times and noise. Variances of
 summed over coordinates, over the square of the mean: with t uniform, and by importance (a tenth of
 it uniform). The ratio is the factor that importance sampling saves; its interval is from a
 bootstrap over repetitions, and too narrow where tails are heavy. "Normal" is the last ratio as it
-would be for N(0, I) latents and their exact score.
+would be for N(0, I) latents and their exact score. All this with control=false, as published; then
+
+4. the gradient of 3 by importance, by chance alone and with what a Normal prior would cost in
+   closed form, control=true: what sgmkit trains with.
 
     python benchmarks/variance.py [--sdes vp,cld] [--repeats 64] [--batch 64] [--runs DIR]
 """
@@ -34,8 +37,11 @@ from sgmkit.train import Machine, fit
 SDES = "vp,subvp,geometric,ve,cld,psld"
 WEIGHTINGS: tuple[Weighting, ...] = ("likelihood", "reweighted", "unweighted")
 SAMPLINGS = ("uniform", "importance")
+WAYS = {name: {"sampling": name, "control": False} for name in SAMPLINGS} | {
+    "control": {"sampling": "importance", "control": True}
+}
 WHAT = ("prior: value of its loss", "prior: gradient", "encoder: gradient for the latents")
-TRAIN = ("train.lr=2e-3", "train.warmup=50", "train.samples_every=0")
+TRAIN = ("train.lr=2e-3", "train.warmup=50", "train.samples_every=0", "model.prior.t_min=0.01")
 DRAWS = 1000
 """Of the bootstrap."""
 
@@ -87,12 +93,10 @@ def train(model: str, runs: Path, sets: tuple[str, ...], sde: str = "") -> Run:
     return Run(runs / told.name)
 
 
-def repeated(
-    run: Run, z: Tensor, weighting: str, sampling: str, repeats: int
-) -> tuple[Spread, ...]:
+def repeated(run: Run, z: Tensor, weighting: str, way: str, repeats: int) -> tuple[Spread, ...]:
     """The prior's loss, its gradient for the prior's parameters, the encoder's for the latents."""
     spec = run.experiment.model.describe()
-    spec["prior"] |= {"weighting": weighting, "sampling": sampling}
+    spec["prior"] |= {"weighting": weighting, **WAYS[way]}
     data = run.experiment.dataset
     model = resolve("model", spec).build(
         event=data.event, likelihood=data.likelihood, levels=data.levels
@@ -103,7 +107,7 @@ def repeated(
     found: tuple[list[Tensor], ...] = ([], [], [])
     for n in range(repeats):
         noise = SeededNoise(1, range(n * len(z), (n + 1) * len(z)))
-        cost = prior.cross_entropy(z, noise.stream(f"{weighting} {sampling}"), 1.0)
+        cost = prior.cross_entropy(z, noise.stream(f"{weighting} {way}"), 1.0)
         *own, slope = torch.autograd.grad(cost.loss, wanted)
         flat = cost.loss.detach()[None], torch.cat([g.flatten() for g in own]), slope.flatten()
         for rows, row in zip(found, flat, strict=True):
@@ -133,7 +137,7 @@ def expected(sde: LinearSDE, weighting: Weighting) -> float:
 
 
 def cells(pair: tuple[Spread, Spread], size: float, name: str) -> str:
-    """Relative variances with t uniform and by importance, their ratio and its interval."""
+    """Relative variances of two ways, their ratio and its interval."""
     noise = SeededNoise(2, range(DRAWS)).stream(name)
     uniform, important = (spread.total for spread in pair)
     draws = [spread.resampled(noise.stream(s)) for spread, s in zip(pair, SAMPLINGS, strict=True)]
@@ -149,16 +153,17 @@ def main(options: argparse.Namespace, runs: Path) -> None:
     x = vae.experiment.dataset.draw("train", options.batch, SeededNoise(0, range(options.batch)))
     z = encoded(vae, x)
     head = "uniform  importance   ratio             95 %"
-    print(f"{'':21}  " + "".join(f"{name:<47}" for name in WHAT).rstrip())
-    print(f"sde        weighting   {'   '.join([head] * len(WHAT))}  Normal", flush=True)
+    last = " chance       known   ratio             95 %"
+    print(f"{'':21}  " + "".join(f"{name:<47}" for name in WHAT) + f"{'':8}4: the same, controlled")
+    print(f"sde        weighting   {'   '.join([head] * len(WHAT))}  Normal   {last}", flush=True)
     for sde in options.sdes.split(","):
         frozen = f"lsgm:pretrained={vae.path}:frozen=true"
         steps = (f"train.steps={options.steps}", f"train.batch={options.batch}")
         run = train(frozen, runs, steps, sde)
         found = {
-            (weighting, sampling): repeated(run, z, weighting, sampling, options.repeats)
+            (weighting, way): repeated(run, z, weighting, way, options.repeats)
             for weighting in WEIGHTINGS
-            for sampling in SAMPLINGS
+            for way in WAYS
         }
         latent = signal([spreads[-1] for spreads in found.values()])
         for weighting in WEIGHTINGS:
@@ -166,7 +171,9 @@ def main(options: argparse.Namespace, runs: Path) -> None:
             sizes = [*(signal([*pair]) for pair in pairs[:-1]), latent]
             row = (cells(*told) for told in zip(pairs, sizes, WHAT, strict=True))
             told = expected(run.experiment.model.innermost("sde").build(), weighting)
-            print(f"{sde:<9}  {weighting:<10}  {'   '.join(row)}  {told:6.3g}", flush=True)
+            ends = (found[weighting, "importance"][-1], found[weighting, "control"][-1])
+            text = f"{sde:<9}  {weighting:<10}  {'   '.join(row)}  {told:6.3g}   "
+            print(text + cells(ends, latent, "control"), flush=True)
 
 
 def encoded(run: Run, batch: Batch) -> Tensor:
