@@ -51,7 +51,7 @@ def items(run: Run, count: int) -> torch.Tensor:
 
 
 def measure(run: Run, x: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Nats of each item, by the bound; and the share of it that is reconstruction."""
+    """Nats of each item, by two bounds."""
     model, found = run.load(), {"nelbo-ode": [], "nelbo-diffusion": []}
     for rows in torch.arange(len(x)).split(CHUNK):
         noise = SeededNoise(1, rows)

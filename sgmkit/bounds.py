@@ -20,8 +20,8 @@ def diffusion_excess(
 ) -> Tensor:
     """The bound in continuous time, at one t for each row: ``(B, *event)`` nats, unbiased.
 
-    The mean over all ``count`` strata is unbiased too, and of far less variance than as many
-    independent draws, for most of it is that of t.
+    The mean over all ``count`` strata is unbiased too, and of less variance than as many
+    independent draws.
 
     Args:
         rev: the reverse process, over the rows of z; one network call.
