@@ -12,6 +12,8 @@ from torch.nn.functional import logsigmoid
 
 SERIES = 1e-3
 """Rate below which ``log(1 - exp(-rate))`` is a series, whose next term is 3e-16."""
+ONE_BY_ONE = 15
+"""Edges about the mean that `expectation` adds up as they are."""
 
 
 def nearest(position: Tensor, levels: int) -> Tensor:
@@ -46,14 +48,48 @@ def log_mass(level: Tensor, mean: Tensor, log_rate: Tensor, levels: int) -> Tens
 
 
 def expectation(mean: Tensor, log_rate: Tensor, levels: int) -> Tensor:
-    """Mean position of the level, exactly: half the sum of ``tanh(rate (mean - edge) / 2)``.
+    """Mean position of the level, to 1e-10 in float64.
 
-    The sum is over the ``levels - 1`` edges between cells; it is that of ``1/2 - P(below edge)``.
+    Half the sum of ``tanh(rate (mean - edge) / 2)`` over the ``levels - 1`` edges between cells:
+    that is the sum of ``1/2 - P(below edge)``. The edges about the mean are summed one by one. On
+    either side of them the curve is smooth at any rate, and the sum is its integral
+    and the first corrections of Euler and Maclaurin.
     """
-    half_rate, total = log_rate.exp() / 2, torch.zeros_like(mean)
-    for place in range(levels - 1):
-        total = total + torch.tanh(half_rate * (mean - (place - (levels - 2) / 2)))
-    return total / 2
+    rate, count, end = log_rate.exp(), min(ONE_BY_ONE, levels - 1), (levels - 1) / 2
+    first = (mean - count / 2 + end).round().clamp(0, levels - 1 - count) - end
+    half, total = rate / 2, torch.zeros_like(mean)
+    start = half * (mean - first - 0.5)
+    for place in range(count):
+        total = total + torch.sub(start, half, alpha=place).tanh()
+    ends = (torch.full_like(mean, -end), first, first + count, torch.full_like(mean, end))
+    scaled = [rate * (mean - edge) for edge in ends]
+    from_first, to_window, from_window, to_last = (_corrections(x, rate) for x in scaled)
+    smooth = _log_cosh_ratio(*scaled[:2]) + _log_cosh_ratio(*scaled[2:])
+    bent = to_window - from_first + to_last - from_window
+    return total / 2 + smooth / rate + bent
+
+
+def _log_cosh_ratio(x: Tensor, y: Tensor) -> Tensor:
+    """``log cosh(x / 2) - log cosh(y / 2)``: precise where both are nearly alike, or large."""
+    x, y = x.abs(), y.abs()
+    least, most = torch.minimum(x, y), torch.maximum(x, y)
+    bend = torch.log1p(torch.sigmoid(-least) * torch.expm1(least - most))
+    return (x - y) / 2 + torch.where(x > y, bend, -bend)
+
+
+def _corrections(x: Tensor, rate: Tensor) -> Tensor:
+    """Of a sum of ``s(x - rate j)`` over midpoints: what its integral lacks at an end.
+
+    Odd derivatives of s are polynomials in ``p = s (1 - s)``: ``D^2 p^n = n^2 p^n - 2n (2n + 1)
+    p^(n + 1)``.
+    """
+    p = torch.sigmoid(x) * torch.sigmoid(-x)
+    square = rate.square()
+    third = 1 - 6 * p
+    fifth = 1 + p * (120 * p - 30)
+    seventh = 1 + p * (-126 + p * (1680 - 5040 * p))
+    series = 31 / 967680 * fifth - square * (127 / 154828800) * seventh
+    return rate * p * (1 / 24 - square * (7 / 5760 * third - square * series))
 
 
 def draw(mean: Tensor, log_rate: Tensor, uniform: Tensor, levels: int) -> Tensor:

@@ -17,6 +17,8 @@ EARLIEST = 1e-9
 def time_of_noise(sde: LinearSDE, noise: float) -> float:
     """When data of a unit have got noise of this standard deviation, whatever the process: t.
 
+    To four digits, so that reports print it whole.
+
     Raises:
         BadValue: for noise that the process never has, or starts with.
     """
@@ -26,7 +28,7 @@ def time_of_noise(sde: LinearSDE, noise: float) -> float:
         name = type(sde).__name__
         raise BadValue(f"noise_min = {noise:g} is not between {first:.3g} and {last:.3g}, {name}'s")
     goal = -2 * torch.tensor([noise], dtype=torch.float64).log()
-    return float(time_at_snr(sde, goal, low))
+    return float(f"{float(time_at_snr(sde, goal, low)):.4g}")
 
 
 @dataclass(frozen=True)
