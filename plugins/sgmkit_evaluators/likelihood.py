@@ -80,11 +80,7 @@ class Nll(Evaluator):
                 reason = f"the model's likelihood is of kind {kind}"
                 yield from (Value(row, math.nan, reason=reason) for row in (in_nats, in_bits))
                 continue
-            yield mean_of(in_nats, nats)
-            if volume is None:
-                yield Value(in_bits, math.nan, reason="the data have no grey levels")
-            else:
-                yield mean_of(in_bits, (nats / size - volume) / math.log(2))
+            yield from both_of(in_nats, in_bits, nats, size, volume)
         for metric, name in (("nll-exact", "exact"), ("prior-mismatch", "mismatch")):
             if name in found:
                 yield mean_of(metric, found[name])
@@ -125,6 +121,21 @@ def values_of(ctx: Context, x: Tensor, noise: Noise) -> tuple[Tensor, float | No
     if width is None:
         return x, None
     return dequantise(x, width, noise.stream("dequantise")), math.log(width)
+
+
+def both_of(
+    in_nats: str, in_bits: str, nats: Tensor, size: int, volume: float | None
+) -> Iterable[Value]:
+    """Rows of nats ``(n,)`` of items of ``size`` numbers: as they are, and in bits of a number.
+
+    Args:
+        volume: see `values_of`.
+    """
+    yield mean_of(in_nats, nats)
+    if volume is None:
+        yield Value(in_bits, math.nan, reason="the data have no grey levels")
+    else:
+        yield mean_of(in_bits, (nats / size - volume) / math.log(2))
 
 
 def mean_of(metric: str, values: Tensor) -> Value:
