@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
 from sgmkit import registry, tree
@@ -42,15 +42,19 @@ to compute a step, what to write on the way. An annealed loss takes its progress
 class Settings:
     """How to train: the table ``[train]``. A batch is that of all devices together.
 
-    Adam (Kingma and Ba 2015), with decoupled decay where ``weight_decay`` is set; a linear warm-up;
-    gradients scaled to a norm of at most ``clip``; averaged weights with decay
-    ``min(ema, (1 + n) / (10 + n))`` after n steps.
+    Adam (Kingma and Ba 2015), with decoupled decay where ``weight_decay`` is set; a linear warm-up,
+    then half a cosine down to ``lr_end`` of the rate (Loshchilov and Hutter 2017); gradients scaled
+    to a norm of at most ``clip``; averaged weights whose decay is ``min(ema, (1 + n) / (10 + n))``
+    after n steps.
     """
 
     steps: Annotated[int, Ge(1), Doc("optimiser steps in all")] = 5000
     batch: Annotated[int, Ge(1), Doc("samples in a step, over all devices")] = 128
     lr: Annotated[float, Gt(0), Lt(float("inf")), Doc("learning rate")] = 1e-3
     warmup: Annotated[int, Ge(0), Doc("steps over which the rate rises from 0")] = 500
+    lr_end: Annotated[
+        float, Ge(0), Le(1), Doc("share of the rate at the end; half a cosine leads there")
+    ] = 1.0
     clip: Annotated[float, Ge(0), Doc("largest norm of the gradient; 0: any")] = 1.0
     ema: Annotated[float, Ge(0), Lt(1), Doc("decay of the averaged weights")] = 0.9999
     betas: Annotated[

@@ -10,7 +10,7 @@ from sgmkit.errors import UserError
 from sgmkit.recipe import MAY_CHANGE, Experiment, Settings, read_recipe
 
 SETTINGS = (
-    "options: steps, batch, lr, warmup, clip, ema, betas, eps, weight_decay, accumulate, "
+    "options: steps, batch, lr, warmup, lr_end, clip, ema, betas, eps, weight_decay, accumulate, "
     "precision, checkpoint_every, keep, log_every, samples_every"
 )
 

@@ -86,8 +86,15 @@ def test_averages_follow_their_formula():
     assert torch.equal(layer.weight, own)
 
 
-def by_hand(experiment, steps, batch, clip, ema):
-    """Adam, warm-up over 5 steps, clipping and averages, each written out; in float64."""
+def rates(steps, end):
+    """Up in a line over 5 steps, then down half a turn's cosine."""
+    angles = torch.linspace(0, math.pi, steps - 5 + 1, dtype=torch.float64)[:-1]
+    fall = (1 + end) / 2 + (1 - end) / 2 * angles.cos()
+    return [0.01 * (step + 1) / 5 for step in range(5)] + (0.01 * fall).tolist()
+
+
+def by_hand(experiment, steps, batch, clip, ema, end):
+    """Adam, its rate, clipping and averages, each written out; in float64."""
     model, data = experiment.build(), experiment.dataset
     weights = [p for p in model.parameters() if p.requires_grad]
     m, v, mean = ([torch.zeros_like(p) for p in weights] for _ in range(3))
@@ -101,7 +108,7 @@ def by_hand(experiment, steps, batch, clip, ema):
         gradients = torch.autograd.grad(loss.total, weights)
         norm = math.sqrt(sum(float(g.square().sum()) for g in gradients))
         lines.append([loss.total.item(), *(part.item() for part in loss.parts.values()), norm])
-        rate = 0.01 * min(1, (step + 1) / 5)
+        rate = rates(steps, end)[step]
         with torch.no_grad():
             for i, (p, g) in enumerate(zip(weights, gradients, strict=True)):
                 g = g * min(1, clip / (norm + 1e-6)) if clip else g
@@ -116,11 +123,11 @@ def by_hand(experiment, steps, batch, clip, ema):
     return weights, mean, torch.tensor(lines, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("clip", [0.05, 0.0])
-def test_a_training_is_what_it_says(tiny, clip):
-    settings = ["--set", f"train.clip={clip}", "--set", "train.ema=0.3"]
-    run = train(*EXACT, *settings)
-    weights, mean, lines = by_hand(run.experiment, 12, 8, clip, 0.3)
+@pytest.mark.parametrize(("clip", "end"), [(0.05, 1.0), (0.0, 0.2)])
+def test_a_training_is_what_it_says(tiny, clip, end):
+    edits = f"train.clip={clip}", "train.ema=0.3", f"train.lr_end={end}"
+    run = train(*EXACT, *(word for edit in edits for word in ("--set", edit)))
+    weights, mean, lines = by_hand(run.experiment, 12, 8, clip, 0.3, end)
     names = [name for name, p in run.experiment.build().named_parameters() if p.requires_grad]
     found = tensors(run)
     for name, weight, average in zip(names, weights, mean, strict=True):
@@ -133,7 +140,7 @@ def test_a_training_is_what_it_says(tiny, clip):
         expected = lines[last : line["step"]].mean(0)
         told = [line["loss"], *line["parts"].values(), line["grad_norm"]]
         torch.testing.assert_close(torch.tensor(told).double(), expected, rtol=1e-6, atol=1e-8)
-        assert line["lr"] == pytest.approx(0.01 * min(1, line["step"] / 5))
+        assert line["lr"] == pytest.approx(rates(12, end)[line["step"] - 1])
         last = line["step"]
     assert [*log(run)[0]["parts"]] == ["fit", "size"]
 

@@ -12,7 +12,7 @@ from sgmkit.run import Run
 
 CORES = len(os.sched_getaffinity(0))
 SETTINGS = (
-    "options: steps, batch, lr, warmup, clip, ema, betas, eps, weight_decay, accumulate, "
+    "options: steps, batch, lr, warmup, lr_end, clip, ema, betas, eps, weight_decay, accumulate, "
     "precision, checkpoint_every, keep, log_every, samples_every"
 )
 WRONG = {

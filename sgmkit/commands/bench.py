@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sgmkit.allocator import keep_memory
 from sgmkit.commands.progress import progress
 from sgmkit.commands.values import one_of, positive, positives, whole, wholes
 from sgmkit.errors import BadValue, UserError
@@ -180,6 +181,7 @@ def _bench(plan: "Plan", out: str, fresh: bool) -> None:
     from sgmkit.bench import Tally, run
     from sgmkit.results import Store
 
+    keep_memory()
     tally, total = Tally(), 0
 
     def watch(done: int, jobs: int, label: str) -> None:

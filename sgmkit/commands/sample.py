@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sgmkit.allocator import keep_memory
 from sgmkit.commands.progress import progress
 from sgmkit.commands.values import one_of, positive, whole
 from sgmkit.errors import BadValue
@@ -83,6 +84,7 @@ def _sample(
     from sgmkit.pictures import save_strip
     from sgmkit.sampling import frames, gather, path_of, sample_batches
 
+    keep_memory()
     subject = Subject.trained(run)
     model, made = subject.built, solver.build()
     sde = model.reverse(SeededNoise(0, [0])).sde

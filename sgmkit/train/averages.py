@@ -9,7 +9,7 @@ from torch import _foreach_lerp_ as lerp_all_  # pyright: ignore[reportPrivateIm
 
 
 class Averages:
-    """The classical average, one value for each of these weights.
+    """The classical average, one value for each of these weights; there may be none.
 
     After step n (from 1) the decay is ``min(decay, (1 + n) / (10 + n))``: early weights are
     forgotten, and a short training has a useful average too.
@@ -23,7 +23,8 @@ class Averages:
     def update(self, step: int) -> None:
         """Take in the weights after ``step`` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        lerp_all_(self.values, self.weights, 1 - decay)
+        if self.values:
+            lerp_all_(self.values, self.weights, 1 - decay)
 
     def named(self) -> dict[str, Tensor]:
         """The averages by parameter."""
@@ -32,6 +33,9 @@ class Averages:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The model with its averages for weights; its own come back bit for bit."""
+        if not self.values:
+            yield
+            return
         own = [weight.clone() for weight in self.weights]
         copy_all_(self.weights, self.values)
         try:

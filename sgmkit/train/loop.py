@@ -48,7 +48,7 @@ class Training:
     def step(self) -> None:
         """One step of the optimiser, on one batch in all its parts."""
         fabric, settings, state = self.fabric, self.settings, self.state
-        state.warm()
+        state.set_rates()
         for part in range(settings.accumulate):
             batch, noise = self.batches(state.step, part)
             more = part + 1 < settings.accumulate

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 
+from sgmkit.allocator import keep_memory
 from sgmkit.errors import BadValue, last_line
 from sgmkit.recipe import Settings
 
@@ -70,6 +71,8 @@ class Machine:
                 precision=_PRECISION[precision],  # type: ignore[arg-type]
             )
             fabric.launch()
+            if fabric.device.type == "cpu":
+                keep_memory()
         except (ValueError, RuntimeError) as error:
             raise BadValue(f"cannot start {self}: {last_line(error)}") from error
         return fabric

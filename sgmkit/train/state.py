@@ -1,5 +1,6 @@
 """All that a step changes: weights, their averages, the optimiser. What a checkpoint holds."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class State:
     """
 
     def __init__(self, model: Model, settings: Settings) -> None:
-        self.model, self.step, self._warmup = model, 0, settings.warmup
+        self.model, self.step, self._settings = model, 0, settings
         groups = [_rated(group, settings.lr) for group in model.parameter_groups()]
         self.optimiser = torch.optim.AdamW(
             groups,
@@ -39,9 +40,9 @@ class State:
         """Learning rate of the first group of parameters."""
         return self.optimiser.param_groups[0]["lr"]
 
-    def warm(self) -> None:
-        """Set the learning rates of the coming step: they rise linearly, to 1 at ``warmup``."""
-        share = min(1.0, (self.step + 1) / max(1, self._warmup))
+    def set_rates(self) -> None:
+        """Set the learning rates of the coming step, each in its group's proportion."""
+        share = _share(self.step, self._settings)
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
 
@@ -75,3 +76,12 @@ def _rated(group: dict[str, Any], rate: float) -> dict[str, Any]:
     """A group of parameters with its learning rate: ``scale`` times that of the settings."""
     rest = {key: value for key, value in group.items() if key != "scale"}
     return {"lr": rate * group.get("scale", 1.0), **rest}
+
+
+def _share(step: int, settings: Settings) -> float:
+    """Of the learning rate, after ``step`` steps: up to 1 in ``warmup``, down to ``lr_end``."""
+    warmup, left = settings.warmup, settings.steps - settings.warmup
+    if step < warmup:
+        return (step + 1) / warmup
+    fall = (1 + math.cos(math.pi * (step - warmup) / max(1, left))) / 2
+    return settings.lr_end + (1 - settings.lr_end) * fall
