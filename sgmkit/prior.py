@@ -53,5 +53,12 @@ class Prior(Model):
             separate: draw times for the encoder apart from those of the prior's own objective.
         """
 
+    def check_latents(self) -> None:
+        """Refuse, before any work, options under which latents have no cost.
+
+        Raises:
+            Incompatible: with what to change.
+        """
+
     def deactivate(self, idle: Tensor) -> None:
         """Take channels where ``idle (C,)`` is true for N(0, 1), from now on."""

@@ -4,13 +4,14 @@ import sys
 
 import pytest
 from bench_fixtures import parts, planned, run
+from lsgm_runs import place
 from throwaway import hook, write_distribution
 from train_fixtures import tiny
 
 from sgmkit import loader
 from sgmkit.registry import Registry
 
-__all__ = ["parts", "planned", "run", "tiny"]
+__all__ = ["parts", "place", "planned", "run", "tiny"]
 
 KINDS = {"solver": "tw_core:Solver", "sde": "tw_core:Process", "model": "tw_core:Model"}
 

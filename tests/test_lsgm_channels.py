@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from lsgm_losses import ROWS, Bent, Encoder, Net, draws, model_of
+from lsgm_losses import COARSE, NUMBERS, ROWS, Bent, Encoder, Net, draws, model_of
 from processes import f64
+from torch import nn
 
 from sgmkit import BadValue, Batch, Latents
 from sgmkit_lsgm.annealing import balance, coefficient
@@ -75,6 +76,85 @@ def test_a_prior_without_a_normal_part_says_so_at_once():
 
     with pytest.raises(BadValue, match="idle channels need prediction=residual or mixed=normal"):
         Lsgm((1, 2, 4), "bernoulli", None, Encoder, prior, drop_inactive=0.1)
+
+
+class Scaled(Encoder):
+    """With a convolution of norm 3."""
+
+    def __init__(self, in_shape, out_shape):
+        super().__init__(in_shape, out_shape)
+        self.conv = scaled(3.0)
+
+
+class ScaledNet(Net):
+    """With a convolution of norm 5."""
+
+    def __init__(self, in_shape, out_shape):
+        super().__init__(in_shape, out_shape)
+        self.conv = scaled(5.0)
+
+
+def scaled(norm: float) -> nn.Module:
+    layer = nn.Conv1d(1, 1, 1, bias=False).double()
+    nn.init.constant_(layer.weight, -norm)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("option", "norm"), [("regularise", 3.0), ("regularise_prior", 5.0)], ids=["encoder", "prior"]
+)
+def test_penalties_are_nats_of_an_item(option, norm):
+    """The loss is per number of an item; so is the penalty of the one part or of the other."""
+
+    def prior(event):
+        return Sgm(event, VP(), ScaledNet)
+
+    model = Lsgm((1, 2, 4), "bernoulli", None, Scaled, prior, **{option: 0.4}).double()
+    totals = []
+    for _ in range(2):
+        x, noise = draws()
+        totals.append(float(model.loss(Batch(x, None, noise.ids), noise, 0.5).total.detach()))
+        model.regularisers = nn.ModuleList()
+    assert totals[0] - totals[1] == pytest.approx(0.4 * norm / NUMBERS, rel=1e-9)
+
+
+def test_an_encoding_is_the_means():
+    model, (x, _) = model_of("vp", Told), draws()
+    want = f64([0.4, 1.0, 0.1])[None, :, None].expand(ROWS, *COARSE)
+    assert torch.equal(model.encode(x), want)
+
+
+class Rows(Encoder):
+    """Batch norms before the encoder and in the decoder."""
+
+    def __init__(self, in_shape, out_shape):
+        super().__init__(in_shape, out_shape)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(1).double() for _ in range(2))
+
+    def encode(self, x, noise):
+        return super().encode(self.norms[0](x), noise)
+
+    def decode(self, z):
+        return self.norms[1](super().decode(z))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norms_of_a_frozen_autoencoder_do_not_move(frozen):
+    """Nor do rows see each other, in training as elsewhere; without freezing both is so."""
+
+    def prior(event):
+        return Sgm(event, VP(), Net)
+
+    made = Lsgm((1, 2, 4), "bernoulli", None, Rows, prior, pretrained="run", frozen=frozen)
+    model, (x, noise) = made.double().eval().train(), draws()
+    assert model.prior.training
+    before = {name: value.clone() for name, value in model.autoencoder.named_buffers()}
+    one = model.encode(x)[:2]
+    assert torch.allclose(model.encode(x[:2]), one, rtol=1e-12, atol=1e-12) == frozen
+    model.loss(Batch(x, None, noise.ids), noise, 0.5)
+    assert len(before) == 6
+    for name, value in model.autoencoder.named_buffers():
+        assert torch.equal(value, before[name]) == frozen, name
 
 
 def test_sums_by_group():

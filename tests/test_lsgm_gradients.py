@@ -129,6 +129,12 @@ def compare(model: Lsgm) -> None:
 
 
 @pytest.mark.parametrize("times", ["shared", "separate"])
+def test_the_balance_of_the_first_stage_ends_with_it(times):
+    """Every group counts alike once the prior is trained too, however small the weight."""
+    compare(model_of("vp", times=times, kl=0.7, balance="vae"))
+
+
+@pytest.mark.parametrize("times", ["shared", "separate"])
 @pytest.mark.parametrize("weighting", ["likelihood", "reweighted"])
 def test_gradients_behind_a_flow(weighting, times):
     """The decoder sees z_0, whose own density stands for that of u_e: LSGM's estimate."""

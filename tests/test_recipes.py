@@ -6,6 +6,7 @@ import pytest
 
 from sgmkit import cli
 from sgmkit.recipe import Experiment, read_recipe
+from sgmkit_lsgm.annealing import coefficient
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 FACTS = {"event": (1, 28, 28), "likelihood": "bernoulli", "levels": None}
@@ -30,6 +31,8 @@ def test_the_full_size_is_the_published_one():
     assert round(count(model.prior.network) / 1e6, 1) == 63.8
     alone = experiment.settings.steps * model.vae_share
     assert alone == pytest.approx(60e3, rel=2e-3)
+    weight = coefficient(model.vae_share, *model.divergence.schedule)
+    assert weight == pytest.approx(0.7, abs=1e-3)
 
 
 def test_the_small_one_takes_any_process():

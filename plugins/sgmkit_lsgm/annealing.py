@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from sgmkit import BadValue
+
 OFFSET = 0.01
 """Nats added to each group's divergence, so that none is balanced to nothing."""
 
@@ -17,6 +19,16 @@ def coefficient(progress: float, low: float, high: float, start: float, portion:
         return high if progress >= start else low
     risen = (progress - start) / portion
     return low + (high - low) * min(1.0, max(0.0, risen))
+
+
+def schedule(
+    low: float, high: float, start: float, portion: float
+) -> tuple[float, float, float, float]:
+    """What `coefficient` takes, unless the training ends before the rise does."""
+    if start + portion > 1:
+        told = f"kl_start + kl_portion = {start:g} + {portion:g} = {start + portion:g}"
+        raise BadValue(f"{told} is more than 1, all of the steps: kl_high is never reached")
+    return low, high, start, portion
 
 
 def balance(nats: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -28,12 +28,15 @@ from sgmkit import (
 )
 from sgmkit.model import Bound
 from sgmkit_lsgm import bounds
+from sgmkit_lsgm.annealing import schedule
 from sgmkit_lsgm.divergence import Divergence, at_cut, cut_kernel
 from sgmkit_lsgm.normal import Normal
 from sgmkit_lsgm.observation import Name, observation
 from sgmkit_lsgm.pretrained import load_autoencoder
 from sgmkit_lsgm.regular import Regulariser
 
+UNITS = 2**40
+"""Of the share of a training that is over: whole numbers, which no change of precision rounds."""
 Share = Annotated[float, Ge(0), Le(1)]
 PRIOR = {
     "name": "sgm/sgm",
@@ -58,6 +61,8 @@ class Lsgm(Model):
     Raises:
         BadValue: for options that contradict each other, or the data.
     """
+
+    reached: Tensor
 
     def __init__(
         self,
@@ -103,6 +108,9 @@ class Lsgm(Model):
         self.discrete = self.observation.name != "gaussian"
         self.autoencoder = autoencoder(in_shape=self.event, out_shape=self.observation.out_shape)
         self.prior = prior(event=self.autoencoder.scales[0])
+        self.prior.check_latents()
+        if frozen and isinstance(self.prior, Normal):
+            raise BadValue("frozen=true leaves nothing to train: prior=normal has no weights")
         self.t_min = self.prior.t_min
         if drop_inactive and not (vae_share or pretrained):
             raise BadValue("drop_inactive needs vae_share or pretrained, to know what is inactive")
@@ -113,7 +121,7 @@ class Lsgm(Model):
         self.vae_lr = vae_lr
         self.divergence = Divergence(
             self.autoencoder.scales[0][0],
-            (kl_low, kl_high, kl_start, kl_portion),
+            schedule(kl_low, kl_high, kl_start, kl_portion),
             balance,
             times == "separate",
             drop_inactive,
@@ -122,6 +130,7 @@ class Lsgm(Model):
         for part, rate in ((self.autoencoder, regularise), (self.prior, regularise_prior)):
             if rate:
                 self.regularisers.append(Regulariser(part, rate / math.prod(self.event)))
+        self.register_buffer("reached", torch.zeros((), dtype=torch.int64))
         if frozen:
             self.autoencoder.requires_grad_(False)
         self.train()
@@ -140,6 +149,7 @@ class Lsgm(Model):
         ``prior``, the prior's own loss, zero while the autoencoder is trained alone.
         """
         x = batch.x.to(self.state_like())
+        progress = self._reached(progress)
         alone = progress < self.vae_share or isinstance(self.prior, Normal)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             code = self.autoencoder.encode(x, noise.stream("encode"))
@@ -218,6 +228,13 @@ class Lsgm(Model):
     ) -> Likelihood:
         """See `sgmkit.model.Model.bound`."""
         return bounds.bound(self, x.to(self.state_like()), noise, kind, draws, **options)
+
+    def _reached(self, progress: float) -> float:
+        """The furthest share of a training so far: one that is made longer goes on in its stage."""
+        progress = max(progress, int(self.reached) / UNITS)
+        if self.training:
+            self.reached.fill_(int(progress * UNITS))
+        return progress
 
     def _seen(self, code: Sequence[Latents], noise: Noise, alone: bool) -> list[Tensor]:
         """What the decoder reads: phase 0 at the cut-off of the coarsest latents, and the finer."""

@@ -43,14 +43,19 @@ class Rescale(torch.autograd.Function):
         return slope * ratio.to(slope).reshape(-1, *(1 for _ in slope.shape[1:])), None
 
 
-def cross_entropy(
-    sgm: "Sgm", z: Tensor, noise: Noise, weight: float | Weigh, separate: bool
-) -> CrossEntropy:
-    """See `sgmkit.prior.Prior.cross_entropy`."""
+def check_latents(sgm: "Sgm") -> None:
+    """See `sgmkit.prior.Prior.check_latents`."""
     if sgm.matching == "dsm" and any(any(row) for row in sgm.sde.start_cov):
         raise Incompatible(
             "the cross entropy is of the law given the data: take matching=hsm, not dsm"
         )
+
+
+def cross_entropy(
+    sgm: "Sgm", z: Tensor, noise: Noise, weight: float | Weigh, separate: bool
+) -> CrossEntropy:
+    """See `sgmkit.prior.Prior.cross_entropy`."""
+    check_latents(sgm)
     if not callable(weight) and not separate and sgm.sde.driven == 1 and not sgm.form.whole:
         return _one_pass(sgm, z, noise, weight)
     at = sgm.perturbed(z.detach(), noise, sgm.weighting)

@@ -42,7 +42,7 @@ from sgmkit.score import (
     weighted_error,
 )
 from sgmkit_sgm.answer import Inputs, Local, Matching, Mixed, Parameterisation
-from sgmkit_sgm.latent import cross_entropy
+from sgmkit_sgm.latent import check_latents, cross_entropy
 from sgmkit_sgm.perturbed import Match, Perturbed, time_of_noise
 
 MIXING_LOGIT = -3.0
@@ -56,9 +56,8 @@ KEPT = 4096
 class Sgm(Prior):
     """A network trained by score matching (Song et al. 2021; Dockhorn et al. 2022).
 
-    It is trained at times from ``t_min`` to the horizon, and nothing below ``t_min`` is asked of
-    it. The loss is an average over rows: rows do not see each other, and each draws its time and
-    noise by its sample id.
+    It is trained from ``t_min`` to the horizon, and never asked below ``t_min``. The loss is an
+    average over rows: rows do not see each other, and each draws its time and noise by its id.
 
     Raises:
         BadValue: for options that contradict each other.
@@ -113,8 +112,8 @@ class Sgm(Prior):
             raise BadValue(f"t_min = {self.t_min:g} is not below the horizon {sde.horizon:g}")
         self.matching: Matching = matching
         self.weighting: Weighting = weighting
-        self.sampling, self.mixed, self.sigma_data = sampling, mixed, sigma_data
-        self.control = control
+        self.sampling, self.control, self.mixed = sampling, control, mixed
+        self.sigma_data = sigma_data
         self.form = Parameterisation(sde, prediction, mixed, matching, sigma_data, inputs)
         channels, *sizes = self.event
         self.network = network(
@@ -243,6 +242,9 @@ class Sgm(Prior):
         self, z: Tensor, noise: Noise, weight: float | Weigh, *, separate: bool = False
     ) -> CrossEntropy:
         return cross_entropy(self, z, noise, weight, separate)
+
+    def check_latents(self) -> None:
+        check_latents(self)
 
     def deactivate(self, idle: Tensor) -> None:
         """Take channels where ``idle (C,)`` is true for N(0, 1): the network does not see them.
