@@ -149,6 +149,18 @@ def test_a_missing_file_is_named_and_where_it_belongs(official, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["", "omniglot"])
+@pytest.mark.parametrize(("source", "other"), [tuple(CONTENTS), tuple(CONTENTS)[::-1]])
+def test_the_other_file_is_offered_where_it_lies(official, tmp_path, source, other, folder):
+    path = tmp_path / folder / omniglot.FILES[other].name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(CONTENTS[other])
+    with pytest.raises(MissingFiles) as caught:
+        Omniglot(str(tmp_path), source)
+    assert str(caught.value).endswith(f"{PUT}; or omniglot:source={other} for '{path}'")
+    assert Omniglot(str(tmp_path), other).size("train") == 20
+
+
 def test_offline_a_command_ends_in_one_line(official, tmp_path, monkeypatch, capsys):
     with serving({}) as gone:
         pass

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit.dataset import Split
-from sgmkit.errors import UserError, last_line
+from sgmkit.errors import MissingFiles, UserError, last_line
 from sgmkit_datasets.directory import AGAIN, Root, Stamp, complete, folder_of, official, stamp
 from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset
 
@@ -77,7 +77,10 @@ class Omniglot(ItemDataset):
         self._check_options()
         file = FILES[source]
         folder = folder_of(root, "omniglot", [file.name])
-        complete(folder, "omniglot", {file.name: file.digest}, MIRRORS.get(source, ()))
+        try:
+            complete(folder, "omniglot", {file.name: file.digest}, MIRRORS.get(source, ()))
+        except MissingFiles as error:
+            raise MissingFiles(f"{error}{_others(root)}") from None
         path = folder / file.name
         self._data = _load(path, stamp(path), source)
 
@@ -90,6 +93,13 @@ class Omniglot(ItemDataset):
 
     def _labels(self, ids: Tensor) -> None:
         return None
+
+
+def _others(root: str | None) -> str:
+    """What to say of the cuts that are there when the one that is asked for is not."""
+    there = {name: folder_of(root, "omniglot", [x.name]) / x.name for name, x in FILES.items()}
+    told = (f"; or omniglot:source={name} for '{x}'" for name, x in there.items() if x.exists())
+    return "".join(told)
 
 
 @dataclass(frozen=True)

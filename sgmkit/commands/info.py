@@ -1,6 +1,8 @@
 """`sgmkit info`: one component, its options, and of a solver what it declares and what it does."""
 
+import re
 import typing
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
 
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
 _LENGTHS = {"min_length": "length >=", "max_length": "length <="}
+WIDE = 100
+"""Width from which on the bounds have a column of their own."""
+FOLD = 22
+"""Width of the default's column, at most."""
+LEAST = FOLD + 34
+"""Width of all columns but the names', at least."""
 
 
 def info(
@@ -59,21 +67,47 @@ def _print_options(out: "Console", schema: "Schema", given: dict[str, str]) -> N
     if not schema.options:
         out.print("\nno options")
         return
+    apart = out.width >= WIDE  # else the bounds stand below the type
     chosen = ["given"] if given else []
-    rows = table("option", "type", "default", *chosen, "bounds", "meaning")
+    rows = table("option", "type", "default", *chosen, *(["bounds"] if apart else []), "meaning")
     for option in schema.options.values():
-        words, default, bounds, meaning = _describe(option)
-        value = [given.get(option.name, "")] if given else []
-        rows.add_row(option.name, words, default, *value, bounds, meaning)
+        words, bounds, meaning = _describe(option)
+        kind = words if apart or not bounds else f"{words}\n{bounds}"
+        values = [_default(option), *(given.get(option.name, "") for _ in chosen)]
+        limits = [bounds] if apart else []
+        rows.add_row(option.name, kind, *map(_folded, values), *limits, meaning)
+    # No name is cut: a terminal that is narrower still breaks the lines itself.
+    out.width = max(out.width, max(map(len, schema.options)) + LEAST)
     out.print(rows)
 
 
-def _describe(option: "Option") -> tuple[str, str, str, str]:
-    """Type, default, bounds and meaning of an option, in words."""
+def _folded(text: str) -> str:
+    """On lines of at most `FOLD` columns, which end where an option or an item does if they can."""
+    return "\n".join(re.findall(rf".{{1,{FOLD}}}$|.{{0,{FOLD - 1}}}[:,]|.{{1,{FOLD}}}", text))
+
+
+def _default(option: "Option") -> str:
+    """The default as one would write it: a component as reports name it."""
+    from sgmkit import registry
+    from sgmkit.errors import UserError
+    from sgmkit.options import REQUIRED, spell
+
+    if option.default is REQUIRED:
+        return "required"
+    if option.kind and isinstance(option.default, str | Mapping):
+        try:
+            return registry.resolve(option.kind, option.default).label
+        except UserError:  # not installed, say, which is not for this command to judge
+            pass
+    return spell(option.default)
+
+
+def _describe(option: "Option") -> tuple[str, str, str]:
+    """Type, bounds and meaning of an option, in words."""
     from annotated_types import GroupedMetadata
     from typing_extensions import Doc
 
-    from sgmkit.options import REQUIRED, members, spell
+    from sgmkit.options import members
 
     notes: list[Any] = []
     if typing.get_origin(option.annotation) is Annotated:
@@ -87,9 +121,8 @@ def _describe(option: "Option") -> tuple[str, str, str, str]:
     ]
     kind = option.kind + " | None" * option.optional if option.kind else ""
     words = kind or " | ".join(_type_words(member) for member in members(option.annotation))
-    default = "required" if option.default is REQUIRED else spell(option.default)
     meaning = " ".join(note.documentation for note in notes if isinstance(note, Doc))
-    return words, default, ", ".join(bounds), meaning
+    return words, ", ".join(bounds), meaning
 
 
 def _type_words(annotation: Any) -> str:

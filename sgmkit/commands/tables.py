@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+WRAPPED = ("summary", "offers, or why not", "type", "given", "bounds", "meaning", "measured")
+
 
 def console() -> "Console":
     """Standard output; 120 columns where it is not a terminal, and no markup in anyone's text."""
@@ -17,12 +19,12 @@ def console() -> "Console":
 
 
 def table(*headers: str) -> "Table":
-    """A plain table in which only the last columns wrap, never a name."""
+    """A plain table in which only words wrap, never a name."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     found = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in headers:
-        prose = header in ("summary", "offers, or why not", "meaning", "measured")
-        found.add_column(header, no_wrap=not prose, overflow="fold")
+        most = 26 if header == "type" else None  # a list of choices leaves room for meaning
+        found.add_column(header, no_wrap=header not in WRAPPED, overflow="fold", max_width=most)
     return found
