@@ -16,7 +16,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from sgmkit import SeededNoise
+from sgmkit import Model, SeededNoise
 from sgmkit.cli import main
 from sgmkit.dataset import binarise
 from sgmkit.run import Run
@@ -50,9 +50,9 @@ def items(run: Run, count: int) -> torch.Tensor:
     return binarise(x, noise.stream("binarise"))
 
 
-def measure(run: Run, x: torch.Tensor) -> dict[str, torch.Tensor]:
+def measure(model: Model, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """Nats of each item, by two bounds."""
-    model, found = run.load(), {"nelbo-ode": [], "nelbo-diffusion": []}
+    found = {"nelbo-ode": [], "nelbo-diffusion": []}
     for rows in torch.arange(len(x)).split(CHUNK):
         noise = SeededNoise(1, rows)
         flow = {"probes": 1, "rtol": 1e-4, "atol": 1e-4}
@@ -69,7 +69,7 @@ def show(values: torch.Tensor) -> str:
 
 def report(runs: dict[str, Run], count: int) -> None:
     x = items(next(iter(runs.values())), count)
-    found = {prior: measure(run, x) for prior, run in runs.items()}
+    found = {prior: measure(run.load(), x) for prior, run in runs.items()}
     print(f"{count} binarised test items, nats ± 95 % over items; gains are paired\n")
     head = f"{'prior':10} {'weights':>9} {'steps':>6} {'minutes':>8}  {'nelbo-ode':>14}  "
     print(head + f"{'gain':>14}  {'nelbo-diffusion':>15}")

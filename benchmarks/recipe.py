@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from sgmkit.recipe import Settings
+
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "mnist-lsgm.toml"
 HOUR = 3600
 
@@ -56,7 +58,8 @@ if __name__ == "__main__":
     only = {"autoencoder": 1.0, "both": 1e-9}
     counts = {"autoencoder": round(share * steps), "both": round((1 - share) * steps)}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    print(f"{Path(options.recipe).name}, batch {told['train'].get('batch', '')}, {device}\n")
+    batch = told["train"].get("batch", Settings().batch)
+    print(f"{Path(options.recipe).name}, batch {batch}, {device}\n")
     print(f"{'stage':12} {'s a step':>9} {'steps/s':>8} {'peak GiB':>9} {'steps':>8} {'hours':>8}")
     total = 0.0
     for stage, count in counts.items():

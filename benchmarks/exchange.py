@@ -1,0 +1,59 @@
+"""One network under two processes: what the process costs, apart from what was learned.
+
+A prior that answers a residual sees the statistic of the state, whatever the process, so its
+network can answer for another process at the time of equal noise. For two latent runs: the bounds
+of each, and of each under the other's process, paired over test items.
+
+    python benchmarks/exchange.py RUN RUN [--items 500]
+"""
+
+import argparse
+
+from latent import items, measure, show
+from torch import Tensor, nn
+
+from sgmkit import LinearSDE
+from sgmkit.run import Run
+from sgmkit.solver import time_at_snr
+
+
+class Abroad(nn.Module):
+    """A network that was trained under one process, asked at the times of another."""
+
+    def __init__(self, network: nn.Module, home: LinearSDE, here: LinearSDE) -> None:
+        super().__init__()
+        self.network, self.home, self.here = network, home, here
+        self.classes = network.classes
+
+    def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
+        snr = self.here.kernel(c.double() * self.here.horizon).snr
+        t = time_at_snr(self.home, snr.log(), 1e-6 * self.home.horizon)
+        return self.network(z, (t / self.home.horizon).to(z), y)
+
+
+def abroad(run: Run, other: Run) -> nn.Module:
+    """The model of a run, autoencoder and network, under the process of another."""
+    own, model = run.load(), other.load()
+    model.autoencoder = own.autoencoder
+    model.prior.network = Abroad(own.prior.network, own.prior.sde, model.prior.sde)
+    return model.eval()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs=2)
+    parser.add_argument("--items", type=int, default=500)
+    options = parser.parse_args()
+    first, second = (Run(path) for path in options.runs)
+    x = items(first, options.items)
+    print(f"{options.items} binarised test items, nats ± 95 % over items; differences are paired\n")
+    print(f"{'weights of':12} {'under':12} {'nelbo-ode':>14} {'over its own':>14}", end="  ")
+    print(f"{'nelbo-diffusion':>15} {'over its own':>14}")
+    for run, other in ((first, second), (second, first)):
+        home, there = measure(run.load(), x), measure(abroad(run, other), x)
+        for place, found in ((run, home), (other, there)):
+            print(f"{run.name:12} {place.name:12}", end=" ")
+            for kind in found:
+                apart = show(found[kind] - home[kind]) if place is other else ""
+                print(f"{show(found[kind]):>14} {apart:>14}", end="  ")
+            print()
