@@ -13,7 +13,7 @@ from sgmkit import Grid, Incompatible, Likelihood
 from sgmkit.evaluator import Context, Evaluator, Metric, Value
 from sgmkit.likelihood import EXACT_TRACE_LIMIT
 from sgmkit.model import Bound
-from sgmkit_evaluators.likelihood import ELEMENTS, both_of, values_of
+from sgmkit_evaluators.likelihood import ELEMENTS, both_of, neither_of, values_of
 
 BITS = {
     "iw-ode": "iw-bpd",
@@ -75,16 +75,11 @@ class Bounds(Evaluator):
                     source = noise.select(rows).stream(kind)
                     found.append(model.bound(x[rows], source, kind, t_min=ctx.t_min, **options))
             except Incompatible as reason:
-                yield from _none(kind, str(reason))
+                yield from neither_of(kind, BITS[kind], str(reason))
                 continue
             other = {each.kind for each in found} - {kind}
             if other:  # an estimate that is no bound has no place among bounds
-                yield from _none(kind, f"the model's is of kind {other.pop()}")
+                yield from neither_of(kind, BITS[kind], f"the model's is of kind {other.pop()}")
             else:
                 nats = torch.cat([each.nats for each in found])
                 yield from both_of(kind, BITS[kind], nats, x[0].numel(), volume)
-
-
-def _none(kind: str, reason: str) -> Iterable[Value]:
-    """Both rows of a kind, without a value."""
-    yield from (Value(name, math.nan, reason=reason) for name in (kind, BITS[kind]))

@@ -77,8 +77,7 @@ class Nll(Evaluator):
         nats, size = found["nats"], x[0].numel()
         for name, (in_nats, in_bits) in KINDS.items():
             if name != kind:
-                reason = f"the model's likelihood is of kind {kind}"
-                yield from (Value(row, math.nan, reason=reason) for row in (in_nats, in_bits))
+                yield from neither_of(in_nats, in_bits, f"the model's likelihood is of kind {kind}")
                 continue
             yield from both_of(in_nats, in_bits, nats, size, volume)
         for metric, name in (("nll-exact", "exact"), ("prior-mismatch", "mismatch")):
@@ -136,6 +135,11 @@ def both_of(
         yield Value(in_bits, math.nan, reason="the data have no grey levels")
     else:
         yield mean_of(in_bits, (nats / size - volume) / math.log(2))
+
+
+def neither_of(in_nats: str, in_bits: str, reason: str) -> Iterable[Value]:
+    """The rows of `both_of` without a value."""
+    yield from (Value(row, math.nan, reason=reason) for row in (in_nats, in_bits))
 
 
 def mean_of(metric: str, values: Tensor) -> Value:
