@@ -14,15 +14,15 @@ from dataclasses import replace
 import torch
 
 import sgmkit
-from sgmkit.bench import compute
-from sgmkit.cells import jobs_of
-from sgmkit.experiment import Subject
-from sgmkit.options import parse_list
-from sgmkit.plan import Plan
+from sgmkit.benching.cells import jobs_of
+from sgmkit.benching.plan import Plan
+from sgmkit.benching.results import to_frame
+from sgmkit.benching.runner import compute
+from sgmkit.benching.subject import Subject
 from sgmkit.registry import Resolved
+from sgmkit.registry.options import parse_list
 from sgmkit.report.summary import Entry, entries
-from sgmkit.results import to_frame
-from sgmkit.run import Run
+from sgmkit.training.run import Run
 
 SDES = "vp,subvp,ve,geometric,edm,cosine,linear-flow,cld,psld,hold"
 SOLVERS = (

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 
 import sgmkit
-from sgmkit.bench import compute
-from sgmkit.cells import jobs_of
-from sgmkit.experiment import Subject
-from sgmkit.plan import Plan
+from sgmkit.benching.cells import jobs_of
+from sgmkit.benching.plan import Plan
+from sgmkit.benching.results import to_frame
+from sgmkit.benching.runner import compute
+from sgmkit.benching.subject import Subject
 from sgmkit.report import render
 from sgmkit.report.summary import Entry, entries
-from sgmkit.results import to_frame
 
 if TYPE_CHECKING:
     pass

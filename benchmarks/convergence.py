@@ -15,10 +15,10 @@ import torch
 
 import sgmkit
 from sgmkit import Solver, create
+from sgmkit._util.files import write_atomic
 from sgmkit.convergence import Process, draw, flat, measure, one_thread, render
 from sgmkit.convergence.table import aligned
 from sgmkit.errors import BadValue, UserError
-from sgmkit.files import write_atomic
 from sgmkit.report.figures import to_bytes
 from sgmkit.testing.convergence import at_tolerance
 

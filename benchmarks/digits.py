@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from sgmkit import Model, SeededNoise, Solver, create, time_grid
+from sgmkit._util.files import write_atomic
 from sgmkit.errors import UserError
-from sgmkit.files import write_atomic
-from sgmkit.options import parse_list
+from sgmkit.registry.options import parse_list
 
 Strip = tuple[str, Tensor]
 """A label and images ``(n, 8, 8)`` in [-1, 1]."""

@@ -13,8 +13,8 @@ from latent import items, measure, show
 from torch import Tensor, nn
 
 from sgmkit import LinearSDE
-from sgmkit.run import Run
-from sgmkit.solver import time_at_snr
+from sgmkit.processes import time_at_snr
+from sgmkit.training.run import Run
 
 
 class Abroad(nn.Module):

@@ -17,9 +17,9 @@ import matplotlib.pyplot as plt
 import torch
 
 from sgmkit import Model, SeededNoise
-from sgmkit.cli import main
-from sgmkit.dataset import binarise
-from sgmkit.run import Run
+from sgmkit.cli.app import main
+from sgmkit.data import binarise
+from sgmkit.training.run import Run
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "mnist-lsgm-small.toml"
 CHUNK = 250

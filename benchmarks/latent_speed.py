@@ -16,8 +16,8 @@ import pandas as pd
 import torch
 
 from sgmkit import Model, SeededNoise, load_results
-from sgmkit.cli import main
-from sgmkit.run import Run
+from sgmkit.cli.app import main
+from sgmkit.training.run import Run
 
 BATCH = 100
 TURNS = 15

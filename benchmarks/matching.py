@@ -17,10 +17,8 @@ import torch
 from torch import Tensor
 
 from sgmkit import Batch, Dataset, LinearSDE, SeededNoise, create
-from sgmkit.linear import act
-from sgmkit.run import Run
-from sgmkit.score import perturb, score_operator
-from sgmkit.sde import Kernel
+from sgmkit.processes import Kernel, act, perturb, score_operator
+from sgmkit.training.run import Run
 
 WIDTH = 0.1
 """Standard deviation by which items are blurred: point masses leave hybrid matching no chance."""

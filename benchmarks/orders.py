@@ -15,7 +15,7 @@ import torch
 
 import sgmkit
 from sgmkit import UserError
-from sgmkit.options import parse_list
+from sgmkit.registry.options import parse_list
 from sgmkit.testing.convergence import adaptive_order
 from sgmkit.testing.orders import measured_order
 from sgmkit.testing.problems import Problem, gaussian, mixture

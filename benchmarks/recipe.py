@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from sgmkit.recipe import Settings
+from sgmkit.training.recipe import Settings
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "mnist-lsgm.toml"
 HOUR = 3600
@@ -29,7 +29,8 @@ def pace(recipe: str, share: float, options: argparse.Namespace) -> tuple[float,
         sets = [word for edit in [*edits, *options.set] for word in ("--set", edit)]
         words = ["--recipe", recipe, "--steps", str(options.steps), *sets, "--out", f"{place}/run"]
         code = (
-            "import sys, resource, torch; from sgmkit.cli import main; done = main(sys.argv[1:]);"
+            "import sys, resource, torch; from sgmkit.cli.app import main;"
+            "done = main(sys.argv[1:]);"
             "own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024;"
             "gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0;"
             "print('peak', gpu or own); sys.exit(done)"

@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 
 from sgmkit import BadValue, Dataset, LinearSDE, Model, SeededNoise, create
-from sgmkit.files import write_atomic
-from sgmkit.run import Run, find_runs
-from sgmkit.score import perturb, weight_matrix, weighted_error
-from sgmkit.solver import time_at_snr
+from sgmkit._util.files import write_atomic
+from sgmkit.processes import perturb, time_at_snr, weight_matrix, weighted_error
+from sgmkit.training.run import Run, find_runs
 
 EDGES = torch.linspace(10.0, -8.0, 13, dtype=torch.float64)
 """Of the intervals of log-SNR, high to low."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 import sgmkit
 from sgmkit import RecordedNoise, Reverse, SeededNoise
-from sgmkit.sde import LinearSDE
+from sgmkit.processes import LinearSDE
 
 HIGH, LOW, STARTS = 80.0, 0.02, 256
 PAIRS = {  # ours: theirs, by tool

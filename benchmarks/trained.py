@@ -9,7 +9,7 @@ of samples of each. Hours for MNIST on a CPU; about half an hour for digits.
 import argparse
 from pathlib import Path
 
-from sgmkit.cli import main
+from sgmkit.cli.app import main
 
 SOLVERS = "euler,ssem,heun,ddim,rk45"
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from sgmkit import Batch, Dataset, Model, RecordedNoise, create
-from sgmkit.recipe import Settings
-from sgmkit.train import Machine
-from sgmkit.train.fit import assemble
-from sgmkit.train.objective import prepare
+from sgmkit.training.fit import assemble
+from sgmkit.training.machine import Machine
+from sgmkit.training.objective import prepare
+from sgmkit.training.recipe import Settings
 
 CPU_CASES = (
     ("1 x 8 x 8", "unet", (1, 8, 8), 128),

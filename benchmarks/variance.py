@@ -29,10 +29,10 @@ import torch
 from torch import Tensor
 
 from sgmkit import Batch, LinearSDE, SeededNoise, resolve
-from sgmkit.recipe import Experiment
-from sgmkit.run import Run
-from sgmkit.score import TimeSampler, Weighting, normal_noise_operator, weight_matrix
-from sgmkit.train import Machine, fit
+from sgmkit.processes import TimeSampler, Weighting, normal_noise_operator, weight_matrix
+from sgmkit.training.machine import Machine, fit
+from sgmkit.training.recipe import Experiment
+from sgmkit.training.run import Run
 
 SDES = "vp,subvp,geometric,ve,cld,psld"
 WEIGHTINGS: tuple[Weighting, ...] = ("likelihood", "reweighted", "unweighted")

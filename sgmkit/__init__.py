@@ -7,24 +7,25 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sgmkit.autoencoder import Autoencoder, Latents
-    from sgmkit.dataset import Batch, Dataset, Mixture
+    from sgmkit.benching.results import load_results
+    from sgmkit.data import Batch, Dataset, Mixture
     from sgmkit.errors import BadValue, Incompatible, UnknownName, UserError
-    from sgmkit.evaluator import Cell, Context, Evaluator, Metric, Value
-    from sgmkit.extractor import Extractor
-    from sgmkit.hookspecs import Component, hookimpl
-    from sgmkit.methods import Multistep, Node, Staged
-    from sgmkit.model import Likelihood, Loss, Model, Samples
-    from sgmkit.network import Network
-    from sgmkit.noise import Noise, SeededNoise
-    from sgmkit.prior import CrossEntropy, Prior
-    from sgmkit.recorded import RecordedNoise
-    from sgmkit.registry import components, create, resolve, time_grid
-    from sgmkit.results import load_results
-    from sgmkit.reverse import Reverse
-    from sgmkit.scheme import Scheme
-    from sgmkit.sde import ClockedSDE, Kernel, LinearSDE, ScheduleSDE
-    from sgmkit.solver import Grid, Solver, StepSolver
+    from sgmkit.evaluation import Cell, Context, Evaluator, Extractor, Metric, Value
+    from sgmkit.likelihoods import Likelihood
+    from sgmkit.models import (
+        Autoencoder,
+        CrossEntropy,
+        Latents,
+        Loss,
+        Model,
+        Network,
+        Prior,
+        Samples,
+    )
+    from sgmkit.noise import Noise, RecordedNoise, SeededNoise
+    from sgmkit.processes import ClockedSDE, Kernel, LinearSDE, ScheduleSDE
+    from sgmkit.registry import Component, components, create, hookimpl, resolve, time_grid
+    from sgmkit.solvers import Grid, Multistep, Node, Reverse, Scheme, Solver, Staged, StepSolver
 
     __version__: str
 
@@ -77,24 +78,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "autoencoder": "Autoencoder Latents",
-    "dataset": "Batch Dataset Mixture",
+    "models": "Autoencoder CrossEntropy Latents Loss Model Network Prior Samples",
+    "data": "Batch Dataset Mixture",
     "errors": "BadValue Incompatible UnknownName UserError",
-    "evaluator": "Cell Context Evaluator Metric Value",
-    "extractor": "Extractor",
-    "hookspecs": "Component hookimpl",
-    "methods": "Multistep Node Staged",
-    "model": "Likelihood Loss Model Samples",
-    "network": "Network",
-    "noise": "Noise SeededNoise",
-    "prior": "CrossEntropy Prior",
-    "recorded": "RecordedNoise",
-    "registry": "components create resolve time_grid",
-    "results": "load_results",
-    "reverse": "Reverse",
-    "scheme": "Scheme",
-    "sde": "ClockedSDE Kernel LinearSDE ScheduleSDE",
-    "solver": "Grid Solver StepSolver",
+    "evaluation": "Cell Context Evaluator Extractor Metric Value",
+    "registry": "Component components create hookimpl resolve time_grid",
+    "solvers": "Grid Multistep Node Reverse Scheme Solver Staged StepSolver",
+    "likelihoods": "Likelihood",
+    "noise": "Noise RecordedNoise SeededNoise",
+    "benching.results": "load_results",
+    "processes": "ClockedSDE Kernel LinearSDE ScheduleSDE",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 

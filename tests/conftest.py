@@ -3,13 +3,12 @@
 import sys
 
 import pytest
-from bench_fixtures import parts, planned, run
-from lsgm_runs import place
-from throwaway import hook, write_distribution
-from train_fixtures import tiny
+from support.bench_fixtures import parts, planned, run
+from support.lsgm_runs import place
+from support.throwaway import hook, write_distribution
+from support.train_fixtures import tiny
 
-from sgmkit import loader
-from sgmkit.registry import Registry
+from sgmkit.registry import Registry, loader
 
 __all__ = ["parts", "place", "planned", "run", "tiny"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Doc
 
 from sgmkit import Autoencoder, BadValue, Latents, Noise
-from sgmkit.autoencoder import bounded
+from sgmkit.models import bounded
 from sgmkit_autoencoders.shapes import image_size
 
 

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Gt
 from typing_extensions import Doc
 
-from sgmkit.dataset import Mixture
+from sgmkit.data import Mixture
 from sgmkit_datasets.mixture import MixtureDataset, equal_mixture
 
 

@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.dataset import Mixture
+from sgmkit.data import Mixture
 from sgmkit_datasets.mixture import MixtureDataset, equal_mixture
 
 Components = Annotated[int, Ge(2), Le(2000), Doc("Gaussians along each curve")]

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from sgmkit.dataset import Split
+from sgmkit.data import Split
 from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset, digest_split
 
 TEST_ITEMS = 297

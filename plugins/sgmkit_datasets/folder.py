@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.dataset import Split
+from sgmkit.data import Split
 from sgmkit.errors import BadValue, MissingFiles, UnknownName
 from sgmkit_datasets.images import SUFFIXES, decode, dimensions, find_images, in_threads
 from sgmkit_datasets.items import Dequantise, Flip, ItemDataset, digest_split

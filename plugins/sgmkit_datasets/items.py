@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.dataset import Batch, Dataset, Split, Values, binarise, check_positions, dequantise
+from sgmkit.data import Batch, Dataset, Split, Values, binarise, check_positions, dequantise
 from sgmkit.errors import BadValue
 from sgmkit.noise import Noise
 

@@ -5,7 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Batch, Dataset, Mixture, Split
+from sgmkit.data import Batch, Dataset, Mixture, Split
 from sgmkit.errors import BadValue
 from sgmkit.noise import Noise
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Split
+from sgmkit.data import Split
 from sgmkit_datasets.directory import Root, Stamp, complete, folder_of, official, stamp
 from sgmkit_datasets.idx import read_idx
 from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset

@@ -12,7 +12,7 @@ from scipy.io import loadmat
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.dataset import Split
+from sgmkit.data import Split
 from sgmkit.errors import MissingFiles, UserError, last_line
 from sgmkit_datasets.directory import AGAIN, Root, Stamp, complete, folder_of, official, stamp
 from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset

@@ -10,9 +10,9 @@ from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from sgmkit import Grid, Incompatible, Likelihood
-from sgmkit.evaluator import Context, Evaluator, Metric, Value
-from sgmkit.likelihood import EXACT_TRACE_LIMIT
-from sgmkit.model import Bound
+from sgmkit.evaluation import Context, Evaluator, Metric, Value
+from sgmkit.likelihoods import EXACT_TRACE_LIMIT
+from sgmkit.models import Bound
 from sgmkit_evaluators.likelihood import ELEMENTS, both_of, neither_of, values_of
 
 BITS = {

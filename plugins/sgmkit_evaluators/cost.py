@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
-from sgmkit.evaluator import Context, Evaluator, Metric, Value
+from sgmkit.evaluation import Context, Evaluator, Metric, Value
 
 
 class Nfe(Evaluator):

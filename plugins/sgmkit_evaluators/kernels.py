@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sgmkit.evaluator import Context, Metric
+from sgmkit.evaluation import Context, Metric
 from sgmkit_evaluators.pairs import Distance, Estimate
 
 CHUNK = 256

@@ -10,9 +10,9 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.dataset import binarise, dequantise
-from sgmkit.evaluator import Context, Evaluator, Metric, Value
-from sgmkit.likelihood import EXACT_TRACE_LIMIT
+from sgmkit.data import binarise, dequantise
+from sgmkit.evaluation import Context, Evaluator, Metric, Value
+from sgmkit.likelihoods import EXACT_TRACE_LIMIT
 from sgmkit.noise import Noise
 
 ELEMENTS = 1 << 19

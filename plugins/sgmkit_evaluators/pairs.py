@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sgmkit.evaluator import Context, Evaluator, Value
+from sgmkit.evaluation import Context, Evaluator, Value
 
 
 @dataclass(frozen=True)

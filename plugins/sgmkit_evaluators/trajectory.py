@@ -11,9 +11,8 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.evaluator import Context, Evaluator, Metric, Value
-from sgmkit.ode import integrate
-from sgmkit.solver import Last, finish
+from sgmkit.evaluation import Context, Evaluator, Metric, Value
+from sgmkit.solvers import Last, finish, integrate
 
 
 @dataclass(frozen=True)

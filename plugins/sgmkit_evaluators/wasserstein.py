@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import Doc
 
-from sgmkit.evaluator import Context, Metric
+from sgmkit.evaluation import Context, Metric
 from sgmkit.noise import Noise
 from sgmkit_evaluators.pairs import Distance, Estimate
 

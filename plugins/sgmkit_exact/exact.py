@@ -10,10 +10,8 @@ from typing_extensions import Doc
 
 from sgmkit import Dataset, Likelihood, LinearSDE, Model, Noise, Reverse
 from sgmkit.errors import Incompatible
-from sgmkit.likelihood import normal_log_density
-from sgmkit.linear import Operator, act
-from sgmkit.score import perturb
-from sgmkit.sde import Kernel
+from sgmkit.likelihoods import normal_log_density
+from sgmkit.processes import Kernel, Operator, act, perturb
 from sgmkit_exact.channel import DiagonalChannel, EqualChannel
 
 DEFAULT_BANDWIDTH = 0.1

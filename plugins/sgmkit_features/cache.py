@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from sgmkit.files import write_atomic
+from sgmkit._util.files import write_atomic
 
 LIMIT = 8 << 30
 """Bytes kept in each folder: beyond them, what was not used for longest goes first."""

@@ -16,9 +16,9 @@ from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 from typing_extensions import Doc
 
 from sgmkit import BadValue, Extractor
+from sgmkit._util.files import write_atomic
 from sgmkit.errors import MissingFiles, UnknownName
-from sgmkit.files import write_atomic
-from sgmkit.seeding import seeded
+from sgmkit.noise import seeded
 from sgmkit_features.cache import digest, directory
 
 URL = fidelity.URL_INCEPTION_V3

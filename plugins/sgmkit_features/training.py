@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sgmkit import Batch, SeededNoise
-from sgmkit.seeding import seeded
+from sgmkit.noise import seeded
 
 VERSION = 1
 """Of all that is in this module: with another number, classifiers are trained anew."""

@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from sgmkit import BadValue, Kernel, Latents, Likelihood, Noise
-from sgmkit.bounds import chain_excess, diffusion_excess
 from sgmkit.errors import Incompatible
-from sgmkit.likelihood import flow_likelihood, flow_state_likelihood
-from sgmkit.linear import act
-from sgmkit.model import Bound
-from sgmkit.score import TimeSampler
+from sgmkit.likelihoods import (
+    chain_excess,
+    diffusion_excess,
+    flow_likelihood,
+    flow_state_likelihood,
+)
+from sgmkit.models import Bound
+from sgmkit.processes import TimeSampler, act
 from sgmkit_lsgm.divergence import at_cut, cut_kernel, own_entropy
 
 if TYPE_CHECKING:
@@ -84,7 +87,7 @@ def bound(
     t_min: float | None = None,
     **options: Any,
 ) -> Likelihood:
-    """See `sgmkit.model.Model.bound`; kinds end in ``-z0`` behind a flow, as that of `flow`."""
+    """See `sgmkit.Model.bound`; kinds end in ``-z0`` behind a flow, as that of `flow`."""
     cut = t_min or model.t_min
     if kind == "iw-ode":
         return flow(model, x, noise, cut, draws, {**FLOW, **options})

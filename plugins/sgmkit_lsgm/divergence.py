@@ -1,9 +1,10 @@
 r"""KL of the encoder's latents to their prior: by group, annealed, balanced, with idle channels.
 
-By coordinate it is ``excess - 1/2 log(1 + s^2 |rho_e|^2)`` (see `sgmkit.entropy`). Groups condition
-on the groups before them, so that the sum of their entropies is at most the entropy: a bound stays
-a bound. Behind a normalising flow the entropy of u_e is not known in closed form; the estimate is
-then ``log q(z_0 | x)`` at the draw, LSGM's own, which takes the cut-off for no noise at all.
+By coordinate it is ``excess - 1/2 log(1 + s^2 |rho_e|^2)`` (see `sgmkit.processes.cross_entropy`).
+Groups condition on the groups before them, so that the sum of their entropies is at most the
+entropy: a bound stays a bound. Behind a normalising flow the entropy of u_e is not known in closed
+form; the estimate is then ``log q(z_0 | x)`` at the draw, LSGM's own, which takes the cut-off for
+no noise at all.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sgmkit import Kernel, Latents, Noise, Prior
-from sgmkit.entropy import information, kernel_entropy
-from sgmkit.score import perturb
+from sgmkit.processes import information, kernel_entropy, perturb
 from sgmkit_lsgm.annealing import balance, coefficient
 
 FORGET = 0.02

@@ -1,8 +1,8 @@
 r"""Latent score-based models: a variational autoencoder whose prior is a score-based model.
 
 The latent of the model is the state ``u_e`` of the prior's process at its cut-off e, given the
-encoder's z: what the decoder reads in training is what sampling ends in. See `sgmkit.entropy` for
-the cross entropy of it, for every linear SDE.
+encoder's z: what the decoder reads in training is what sampling ends in. See
+`sgmkit.processes.cross_entropy` for the cross entropy of it, for every linear SDE.
 """
 
 import math
@@ -26,7 +26,7 @@ from sgmkit import (
     Prior,
     Reverse,
 )
-from sgmkit.model import Bound
+from sgmkit.models import Bound
 from sgmkit_lsgm import bounds
 from sgmkit_lsgm.annealing import schedule
 from sgmkit_lsgm.divergence import Divergence, at_cut, cut_kernel
@@ -226,7 +226,7 @@ class Lsgm(Model):
     def bound(
         self, x: Tensor, noise: Noise, kind: Bound, draws: int = 1, **options: Any
     ) -> Likelihood:
-        """See `sgmkit.model.Model.bound`."""
+        """See `sgmkit.Model.bound`."""
         return bounds.bound(self, x.to(self.state_like()), noise, kind, draws, **options)
 
     def _reached(self, progress: float) -> float:

@@ -14,10 +14,8 @@ from sgmkit import (
     Prior,
     Reverse,
 )
-from sgmkit.entropy import normal_excess
-from sgmkit.linear import Operator
-from sgmkit.prior import Weigh
-from sgmkit.score import normal_noise_operator
+from sgmkit.models import Weigh
+from sgmkit.processes import Operator, normal_excess, normal_noise_operator
 
 
 class Normal(Prior):
@@ -48,7 +46,7 @@ class Normal(Prior):
     def cross_entropy(
         self, z: Tensor, noise: Noise, weight: float | Weigh, *, separate: bool = False
     ) -> CrossEntropy:
-        """In closed form, see `sgmkit.entropy.normal_excess`; nothing is drawn."""
+        """In closed form, see `sgmkit.processes.cross_entropy.normal_excess`; nothing is drawn."""
         kernel = self.sde.kernel(torch.tensor(self.t_min, dtype=torch.float64))
         excess = normal_excess(kernel, self.sde.data_var(), z)
         told = excess.detach()

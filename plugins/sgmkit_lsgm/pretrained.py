@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sgmkit import Autoencoder, BadValue, SeededNoise
-from sgmkit.run import Run
+from sgmkit.training.run import Run
 
 if TYPE_CHECKING:
     from sgmkit_lsgm.lsgm import Lsgm

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE
-from sgmkit.linear import Matrix
+from sgmkit.processes import Matrix
 from sgmkit_sdes.phase_space import start, stationary_precision
 
 

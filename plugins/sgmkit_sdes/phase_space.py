@@ -1,6 +1,6 @@
 """What processes of a position and a momentum of mass M share: where they start, and end up."""
 
-from sgmkit.linear import Matrix
+from sgmkit.processes import Matrix
 
 
 def start(m_inv: float, gamma: float, eps: float) -> Matrix:

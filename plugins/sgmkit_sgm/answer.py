@@ -10,18 +10,21 @@ from torch import Tensor
 
 from sgmkit import BadValue, Kernel, LinearSDE
 from sgmkit.errors import Incompatible
-from sgmkit.flow import flow_factor
-from sgmkit.linear import Act, act, operators
-from sgmkit.prediction import (
+from sgmkit.processes import (
+    Act,
     Prediction,
+    act,
+    flow_factor,
     input_scale,
     noise_label,
     noise_operators,
+    normal_noise_operator,
+    operators,
     rescale_operator,
     statistic_scale,
+    velocity_noise_operator,
     whole_operator,
 )
-from sgmkit.score import normal_noise_operator, velocity_noise_operator
 
 Matching = Literal["hsm", "dsm"]
 Mixed = Literal["none", "normal", "velocity"]

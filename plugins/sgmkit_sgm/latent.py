@@ -18,10 +18,15 @@ from torch import Tensor
 from torch.func import functional_call
 
 from sgmkit import CrossEntropy, Noise
-from sgmkit.entropy import control_variate, end_divergence
 from sgmkit.errors import Incompatible
-from sgmkit.prior import Weigh
-from sgmkit.score import perturb, weight_matrix, weighted_square
+from sgmkit.models import Weigh
+from sgmkit.processes import (
+    control_variate,
+    end_divergence,
+    perturb,
+    weight_matrix,
+    weighted_square,
+)
 
 if TYPE_CHECKING:
     from sgmkit_sgm.perturbed import Perturbed
@@ -44,7 +49,7 @@ class Rescale(torch.autograd.Function):
 
 
 def check_latents(sgm: "Sgm") -> None:
-    """See `sgmkit.prior.Prior.check_latents`."""
+    """See `sgmkit.models.prior.Prior.check_latents`."""
     if sgm.matching == "dsm" and any(any(row) for row in sgm.sde.start_cov):
         raise Incompatible(
             "the cross entropy is of the law given the data: take matching=hsm, not dsm"
@@ -54,7 +59,7 @@ def check_latents(sgm: "Sgm") -> None:
 def cross_entropy(
     sgm: "Sgm", z: Tensor, noise: Noise, weight: float | Weigh, separate: bool
 ) -> CrossEntropy:
-    """See `sgmkit.prior.Prior.cross_entropy`."""
+    """See `sgmkit.models.prior.Prior.cross_entropy`."""
     check_latents(sgm)
     if not callable(weight) and not separate and sgm.sde.driven == 1 and not sgm.form.whole:
         return _one_pass(sgm, z, noise, weight)

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from sgmkit import BadValue, Kernel, LinearSDE
-from sgmkit.linear import act
-from sgmkit.prediction import whole_operator
-from sgmkit.solver import time_at_snr
+from sgmkit.processes import act, time_at_snr, whole_operator
 
 EARLIEST = 1e-9
 """Of the horizon: a time that is as good as 0."""
@@ -78,7 +76,7 @@ class Match:
     Args:
         t: times, ``(B,)`` float64 on the CPU.
         density: that they were drawn with, ``(B,)``.
-        weight: W of the loss, ``(B, r, r)``; see `sgmkit.score.weight_matrix`.
+        weight: W of the loss, ``(B, r, r)``; see `sgmkit.processes.weighting.weight_matrix`.
         error: driven noise less the network's, ``(B, r, *event)``; of all phases, k for r, where
             the network predicts the whole noise.
     """

@@ -27,20 +27,22 @@ from sgmkit import (
     Reverse,
 )
 from sgmkit.errors import Incompatible
-from sgmkit.flow import flow_factor
-from sgmkit.linear import Operator, act, semidefinite_factor
-from sgmkit.prediction import Prediction
-from sgmkit.prior import Weigh
-from sgmkit.reverse import Predict
-from sgmkit.score import (
+from sgmkit.models import Weigh
+from sgmkit.processes import (
     SIGMA_DATA,
+    Operator,
+    Prediction,
     TimeSampler,
     Weighting,
+    act,
+    flow_factor,
     mix_noise,
     perturb,
+    semidefinite_factor,
     weight_matrix,
     weighted_error,
 )
+from sgmkit.solvers import Predict
 from sgmkit_sgm.answer import Inputs, Local, Matching, Mixed, Parameterisation
 from sgmkit_sgm.latent import check_latents, cross_entropy
 from sgmkit_sgm.perturbed import Match, Perturbed, time_of_noise

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import Reverse, Solver, UserError
-from sgmkit.brownian import Path
+from sgmkit.noise import Path
 
 MOST = 100_000
 """Steps, taken and refused, that one sample may try."""

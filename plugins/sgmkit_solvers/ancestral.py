@@ -9,9 +9,8 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE
-from sgmkit.exponential import root
-from sgmkit.scheme import Scheme, Step, single
-from sgmkit.score import full_score_operators
+from sgmkit.processes import full_score_operators
+from sgmkit.solvers import Scheme, Step, root, single
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.linear import Operator, operators
-from sgmkit.scheme import Scheme, advance, table
-from sgmkit.tables import tabled
+from sgmkit._util.memo import tabled
+from sgmkit.processes import Operator, operators
+from sgmkit.solvers import Scheme, advance, table
 
 Corrector = Literal["langevin", "annealed"]
 PREDICTOR = cast(Scheme, "solvers/reverse-diffusion")  # a name, of which the registry makes one

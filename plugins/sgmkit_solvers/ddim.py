@@ -8,10 +8,8 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE
-from sgmkit.exponential import root
-from sgmkit.flow import one_point
-from sgmkit.scheme import Scheme, Step, single
-from sgmkit.score import denoise_operators
+from sgmkit.processes import denoise_operators, one_point
+from sgmkit.solvers import Scheme, Step, root, single
 
 
 @dataclass(frozen=True)

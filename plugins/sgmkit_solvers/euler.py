@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sgmkit import LinearSDE
-from sgmkit.scheme import Scheme, Step, single
-from sgmkit.score import flow_operators
+from sgmkit.processes import flow_operators
+from sgmkit.solvers import Scheme, Step, single
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import Grid, LinearSDE
-from sgmkit.solver import time_at_snr
+from sgmkit.processes import time_at_snr
 
 
 def _fractions(steps: int) -> Tensor:

@@ -10,10 +10,8 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.linear import Operator, operators, scaled_cholesky
-from sgmkit.score import flow_operators
-from sgmkit.solver import time_at_snr
-from sgmkit.tables import tabled
+from sgmkit._util.memo import tabled
+from sgmkit.processes import Operator, flow_operators, operators, scaled_cholesky, time_at_snr
 
 
 @dataclass(frozen=True)

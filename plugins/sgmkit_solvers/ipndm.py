@@ -8,10 +8,8 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE
-from sgmkit.exponential import NoiseForm, moments
-from sgmkit.linear import operators
-from sgmkit.methods import asked
-from sgmkit.scheme import Scheme, Stage, Step
+from sgmkit.processes import operators
+from sgmkit.solvers import NoiseForm, Scheme, Stage, Step, asked, moments
 
 WEIGHTS = (
     (1.0,),

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from sgmkit.methods import Multistep, Rule
-from sgmkit.variable import Variable
+from sgmkit.processes import Variable
+from sgmkit.solvers import Multistep, Rule
 
 Order = Annotated[int, Ge(1), Le(4), Doc("answers that are combined: the order, once started")]
 UpToThree = Annotated[int, Ge(1), Le(3), Doc("answers that are combined: the order, once started")]
@@ -51,7 +51,7 @@ class Exponential(_Ordered):
 
     ``equilibrium`` takes out the pull of the stationary law and suits models that predict the
     velocity's noise only; ``cholesky`` holds that noise as it is, which for k > 1 is useless at few
-    steps; ``plain`` is Adams-Bashforth on the velocity. See `sgmkit.exponential`.
+    steps; ``plain`` is Adams-Bashforth on the velocity. See `sgmkit.solvers.exponential`.
     """
 
     form: Annotated[Form, Doc("what is taken for a polynomial")] = "equilibrium"

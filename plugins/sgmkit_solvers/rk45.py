@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import Reverse, Solver
-from sgmkit.ode import BOGACKI_SHAMPINE, DORMAND_PRINCE, integrate
+from sgmkit.solvers import BOGACKI_SHAMPINE, DORMAND_PRINCE, integrate
 
 
 @dataclass(frozen=True)

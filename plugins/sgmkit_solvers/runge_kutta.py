@@ -7,11 +7,8 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE
-from sgmkit.exponential import FORMS, NoiseForm
-from sgmkit.linear import operators
-from sgmkit.methods import Exponential, asked
-from sgmkit.scheme import Stage, Step
-from sgmkit.variable import Variable, coordinate, place
+from sgmkit.processes import Variable, coordinate, operators, place
+from sgmkit.solvers import FORMS, Exponential, NoiseForm, Stage, Step, asked
 
 Method = Literal[
     "euler", "heun", "midpoint", "ralston", "kutta3", "heun3", "ralston3", "houwen3", "ssp3", "rk4"

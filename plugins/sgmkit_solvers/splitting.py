@@ -8,9 +8,15 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
-from sgmkit.linear import Operator, as_matrix, operators, ou_transition, scaled_cholesky
-from sgmkit.score import score_operator
-from sgmkit.tables import tabled
+from sgmkit._util.memo import tabled
+from sgmkit.processes import (
+    Operator,
+    as_matrix,
+    operators,
+    ou_transition,
+    scaled_cholesky,
+    score_operator,
+)
 
 ScoreTime = Annotated[
     Literal["end", "start"], Doc("time in the step that the score is told (published: end)")

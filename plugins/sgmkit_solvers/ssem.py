@@ -9,16 +9,16 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
-from sgmkit.linear import (
+from sgmkit._util.memo import tabled
+from sgmkit.processes import (
     Operator,
     as_matrix,
     operators,
     ou_transition,
     scaled_cholesky,
+    score_operator,
     stacked_factor,
 )
-from sgmkit.score import score_operator
-from sgmkit.tables import tabled
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from sgmkit.methods import Node, Rule, Staged
+from sgmkit.solvers import Node, Rule, Staged
 
 Order = Annotated[int, Ge(1), Le(3), Doc("of convergence, and stages of each step")]
 Inner = Annotated[

@@ -8,10 +8,9 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.exponential import FORMS
-from sgmkit.linear import Operator
-from sgmkit.methods import Rule, asked, combined
-from sgmkit.tables import tabled
+from sgmkit._util.memo import tabled
+from sgmkit.processes import Operator
+from sgmkit.solvers import FORMS, Rule, asked, combined
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Mixture
-from sgmkit.sde import LinearSDE
+from sgmkit.data import Mixture
+from sgmkit.processes import LinearSDE
 
 WAVES = ((1.0, 0.0), (1.0, 0.5), (2.0, 0.3), (3.0, 0.7))
 """Frequency and phase of the cosines among the functions; the fifth is half the square."""

@@ -9,8 +9,8 @@ from sgmkit.convergence.curve import Curve, Point, point_of_flow, point_of_share
 from sgmkit.convergence.process import Process
 from sgmkit.convergence.weak import BLOCKS, chance, quadrature
 from sgmkit.errors import Incompatible
-from sgmkit.loader import reason
-from sgmkit.solver import Solver
+from sgmkit.registry.loader import reason
+from sgmkit.solvers import Solver
 from sgmkit.testing.convergence import at_tolerance
 from sgmkit.testing.result import CheckFailed, NotApplicable
 

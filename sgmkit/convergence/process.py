@@ -5,11 +5,10 @@ import functools
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Mixture
+from sgmkit.data import Mixture
 from sgmkit.noise import SeededNoise
-from sgmkit.ode import integrate
-from sgmkit.sde import LinearSDE
-from sgmkit.solver import Solver, time_at_snr
+from sgmkit.processes import LinearSDE, time_at_snr
+from sgmkit.solvers import Solver, integrate
 from sgmkit.testing.probes import SilentNoise, affine_map
 from sgmkit.testing.problems import Problem, gaussian
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from sgmkit.benching.results import plain
 from sgmkit.convergence.curve import Curve, Point, jackknife
-from sgmkit.results import plain
 
 COLUMNS = (
     *("data", "sde", "solver", "log_snr_low", "log_snr_high", "error_kind", "method"),

@@ -11,7 +11,7 @@ from sgmkit.convergence.future import FUNCTIONS, Future
 from sgmkit.convergence.process import Process
 from sgmkit.errors import Incompatible
 from sgmkit.noise import Noise, SeededNoise
-from sgmkit.solver import Solver
+from sgmkit.solvers import Solver
 
 BLOCKS = 16
 """Of paths and of starts: intervals are jackknifed over them."""

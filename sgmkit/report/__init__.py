@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgmkit._util.files import write_atomic
+from sgmkit.benching.results import plain
 from sgmkit.errors import BadValue, UnknownName, UserError
-from sgmkit.files import write_atomic
 from sgmkit.report.formats import html, latex, markdown, terminal
 from sgmkit.report.summary import aggregate, entries
 from sgmkit.report.tables import pivots
-from sgmkit.results import plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from sgmkit.results import Row, from_frame
+from sgmkit.benching.results import Row, from_frame
 
 if TYPE_CHECKING:
     import pandas as pd

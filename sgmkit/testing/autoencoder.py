@@ -9,17 +9,11 @@ from collections.abc import Iterator
 
 import torch
 
-from sgmkit.autoencoder import Autoencoder, Latents
-from sgmkit.seeding import seeded
+from sgmkit.models import Autoencoder, Latents
+from sgmkit.noise import seeded
 from sgmkit.testing.codes import COUNT, TracedNoise, code, data, decode, draws, encode, flat, noise
 from sgmkit.testing.compare import largest
-from sgmkit.testing.result import (
-    Check,
-    CheckFailed,
-    NotApplicable,
-    global_rng_untouched,
-    require,
-)
+from sgmkit.testing.result import Check, CheckFailed, NotApplicable, global_rng_untouched, require
 from sgmkit.testing.weights import CLOSE, copied, moved, numbers
 
 MOST = 600

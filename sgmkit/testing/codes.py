@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sgmkit.autoencoder import Autoencoder, Latents
+from sgmkit.models import Autoencoder, Latents
 from sgmkit.noise import Noise, SeededNoise
 from sgmkit.testing.result import NotApplicable
 from sgmkit.testing.weights import numbers

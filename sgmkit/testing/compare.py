@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from sgmkit.sde import LinearSDE
+from sgmkit.processes import LinearSDE
 
 CLOSE = 1e-6
 """Relative difference that rounding and a general process' quadrature may leave, in float64."""

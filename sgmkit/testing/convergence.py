@@ -4,9 +4,9 @@ import dataclasses
 import math
 from typing import Any, cast
 
-from sgmkit.dataset import Mixture
+from sgmkit.data import Mixture
 from sgmkit.noise import SeededNoise
-from sgmkit.solver import Solver
+from sgmkit.solvers import Solver
 from sgmkit.testing.orders import DOUBT, measured_order, reference, rms
 from sgmkit.testing.probes import SilentNoise
 from sgmkit.testing.problems import (

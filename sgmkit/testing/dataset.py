@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Batch, Dataset, Mixture, Split
+from sgmkit.data import Batch, Dataset, Mixture, Split
 from sgmkit.errors import BadValue
 from sgmkit.noise import SeededNoise
 from sgmkit.testing.result import Check, CheckFailed, global_rng_untouched, require

@@ -9,14 +9,9 @@ import torch
 from torch import Tensor
 
 from sgmkit.errors import Incompatible
-from sgmkit.evaluator import Cell, Context, Evaluator, Metric, Value
+from sgmkit.evaluation import Cell, Context, Evaluator, Metric, Value
 from sgmkit.noise import SeededNoise
-from sgmkit.testing.reference import (
-    ReferenceData,
-    ReferenceGrid,
-    ReferenceModel,
-    ReferenceSolver,
-)
+from sgmkit.testing.reference import ReferenceData, ReferenceGrid, ReferenceModel, ReferenceSolver
 from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, require
 
 COUNT = 200

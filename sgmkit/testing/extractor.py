@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sgmkit.extractor import Extractor
+from sgmkit.evaluation import Extractor
 from sgmkit.noise import SeededNoise
 from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, require
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from sgmkit.errors import BadValue
-from sgmkit.sde import LinearSDE
-from sgmkit.solver import Grid
+from sgmkit.processes import LinearSDE
+from sgmkit.solvers import Grid
 from sgmkit.testing.processes import describe, processes
 from sgmkit.testing.result import Check, global_rng_untouched, require
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Batch
+from sgmkit.data import Batch
 from sgmkit.errors import Incompatible
-from sgmkit.model import Loss, Model, Samples
+from sgmkit.models import Loss, Model, Prior, Samples
 from sgmkit.noise import SeededNoise
-from sgmkit.prior import Prior
-from sgmkit.sde import LinearSDE
+from sgmkit.processes import LinearSDE
 from sgmkit.testing import prior
 from sgmkit.testing.reference import ReferenceGrid, ReferenceSolver
 from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, require

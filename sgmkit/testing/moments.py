@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from sgmkit.linear import as_matrix
-from sgmkit.sde import LinearSDE
+from sgmkit.processes import LinearSDE, as_matrix
 from sgmkit.testing.compare import (
     CLOSE,
     horizon,

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sgmkit.network import Network
-from sgmkit.seeding import seeded
+from sgmkit.models import Network
+from sgmkit.noise import seeded
 from sgmkit.testing.compare import largest
 from sgmkit.testing.result import Check, CheckFailed, global_rng_untouched, require
 from sgmkit.testing.weights import CLOSE, copied, moved, numbers

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from sgmkit.noise import SeededNoise
-from sgmkit.solver import Solver
+from sgmkit.processes import place
+from sgmkit.solvers import Solver
 from sgmkit.testing.probes import SilentNoise, affine_map
 from sgmkit.testing.problems import FINEST, Problem
-from sgmkit.variable import place
 
 SAMPLES = 16
 ROUNDING = 1e-8

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sgmkit.entropy import information
 from sgmkit.errors import Incompatible
+from sgmkit.models import CrossEntropy, Prior, Weigh
 from sgmkit.noise import SeededNoise
-from sgmkit.prior import CrossEntropy, Prior, Weigh
+from sgmkit.processes import information
 from sgmkit.testing.result import Check, NotApplicable, require
 
 COUNT = 5

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgmkit.noise import Noise
-from sgmkit.solver import Solver
+from sgmkit.solvers import Solver
 from sgmkit.testing.problems import Problem
 from sgmkit.testing.result import CheckFailed, NotApplicable, require
 

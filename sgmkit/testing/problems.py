@@ -11,13 +11,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Mixture
-from sgmkit.linear import act
+from sgmkit.data import Mixture
 from sgmkit.noise import Noise
-from sgmkit.reverse import Predict, Reverse
-from sgmkit.score import perturb
-from sgmkit.sde import Kernel, LinearSDE
-from sgmkit.solver import Solver, time_at_snr
+from sgmkit.processes import Kernel, LinearSDE, act, perturb, time_at_snr
+from sgmkit.solvers import Predict, Reverse, Solver
 from sgmkit.testing.processes import processes
 from sgmkit.testing.result import require
 

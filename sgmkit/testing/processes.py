@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgmkit.linear import Matrix
-from sgmkit.sde import ClockedSDE, LinearSDE, ScheduleSDE
+from sgmkit.processes import ClockedSDE, LinearSDE, Matrix, ScheduleSDE
 
 
 @dataclass(frozen=True)

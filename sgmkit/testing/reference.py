@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from sgmkit.autoencoder import Autoencoder, Latents, bounded
-from sgmkit.dataset import Batch, Dataset, Mixture, Split
-from sgmkit.extractor import Extractor
-from sgmkit.model import Model
-from sgmkit.network import Network
+from sgmkit.data import Batch, Dataset, Mixture, Split
+from sgmkit.evaluation import Extractor
+from sgmkit.models import Autoencoder, Latents, Model, Network, bounded
 from sgmkit.noise import Noise
-from sgmkit.reverse import Reverse
-from sgmkit.sde import LinearSDE
-from sgmkit.solver import Grid, StepSolver
+from sgmkit.processes import LinearSDE
+from sgmkit.solvers import Grid, Reverse, StepSolver
 from sgmkit.testing.problems import Problem, mixture
 from sgmkit.testing.processes import Decay
 

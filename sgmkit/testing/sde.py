@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from sgmkit.linear import as_matrix
-from sgmkit.sde import ClockedSDE, LinearSDE, ScheduleSDE
+from sgmkit.processes import ClockedSDE, LinearSDE, ScheduleSDE, as_matrix
 from sgmkit.testing.compare import (
     CLOSE,
     horizon,
@@ -24,13 +23,7 @@ from sgmkit.testing.moments import (
     check_semigroup,
     check_snr,
 )
-from sgmkit.testing.result import (
-    Check,
-    Concern,
-    NotApplicable,
-    global_rng_untouched,
-    require,
-)
+from sgmkit.testing.result import Check, Concern, NotApplicable, global_rng_untouched, require
 
 FORGOTTEN = 1e-3
 """Nats per dimension that u_T may still know about data of unit variance."""

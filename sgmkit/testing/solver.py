@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sgmkit.dataset import Mixture
+from sgmkit.data import Mixture
 from sgmkit.noise import Noise, SeededNoise
-from sgmkit.solver import Solver
+from sgmkit.solvers import Solver
 from sgmkit.testing.convergence import (
     check_adaptive_order,
     check_moments,

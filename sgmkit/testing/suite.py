@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sgmkit import registry
 from sgmkit.errors import BadValue, MissingFiles, UnknownName, UserError
-from sgmkit.hookspecs import KINDS
-from sgmkit.options import REQUIRED, Schema, near, parse
-from sgmkit.seeding import seeded
+from sgmkit.noise import seeded
+from sgmkit.registry.hookspecs import KINDS
+from sgmkit.registry.options import REQUIRED, Schema, near, parse
 from sgmkit.testing import (
     autoencoder,
     dataset,

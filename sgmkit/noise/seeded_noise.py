@@ -1,0 +1,267 @@
+"""Counter-based noise: every number is a function of what it is for, not of what came before.
+
+A draw of `SeededNoise` depends on (seed, stream, sample id, draw number, element) and on nothing
+else, so sample 17 meets the same noise in a batch of 1 or of 64, in any order, in any number of
+processes; solvers with one seed are compared on paired noise. A ``torch.Generator`` cannot do that:
+its n-th number belongs to whoever asks n-th, and differs between devices.
+
+Construction: BLAKE2b of (seed, stream path) gives four constants; the finaliser of `counter`,
+applied to a sample's id and these, two 64-bit keys; applied to each key and a draw's number, the
+two keys of a row of numbers, the flattened event of the draw. Requests that repeat are generated
+ahead in growing blocks, which changes the cost and no number.
+
+Limits: words and uniforms are the same everywhere; normal numbers pass through the library's log,
+cos and sin, whose last bit may differ between devices and builds. They end at 6.66 standard
+deviations. Float32 and float64 share the integers and differ by rounding (up to 3e-4 where a
+pair's radius is near zero); half precision is rounded float32. Not for cryptography.
+"""
+
+import hashlib
+import math
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgmkit.errors import BadValue
+from sgmkit.noise.counter import GOLDEN, fill_normal, fill_uniform, mixed
+
+_AHEAD = 256
+"""Most draws generated ahead."""
+_GUESS, _TOLD = 1 << 17, 1 << 20
+"""Most numbers generated ahead on a CPU: on a guess, and for draws that were announced."""
+_BLOCK = 4 * _TOLD
+"""Bytes of such a block."""
+_FREE: list[np.ndarray] = []
+"""Blocks that nothing uses any more."""
+
+
+class Noise(ABC):
+    """Randomness as an argument: what every piece of numerics takes. B is the number of ids."""
+
+    ids: Tensor
+    """The samples that the rows of a draw belong to, ``(B,)`` int64; not to be written to."""
+    recorded: ClassVar[bool] = False
+    """Whether draws are given, and to be asked for one by one as the published algorithm does;
+    else a solver may draw the sum of neighbours at once."""
+
+    @abstractmethod
+    def __call__(self, like: Tensor) -> Tensor:
+        """Standard normal numbers: shape ``(B, ...)``, dtype and device of ``like``."""
+
+    @abstractmethod
+    def uniform(self, like: Tensor) -> Tensor:
+        """Numbers in the open interval (0, 1): shape ``(B, ...)``, dtype and device of ``like``."""
+
+    @abstractmethod
+    def select(self, index: Tensor) -> Self:
+        """The same noise for a sub-batch: distinct positions ``(b,)`` int64, or a mask ``(B,)``.
+
+        Draws are counted per sample, in one place for all views: none is ever repeated.
+        """
+
+    @abstractmethod
+    def stream(self, name: str) -> Self:
+        """Independent noise for one purpose; the same name is the same stream and counter."""
+
+    def expect(self, draws: int) -> None:  # noqa: B027 - not abstract: most have no use for it
+        """About so many draws of one kind come next: changes the cost and no number."""
+
+
+def _sample_keys(seed: int, path: tuple[str, ...], ids: np.ndarray) -> np.ndarray:
+    """Two independent 64-bit keys per sample, ``(2, N)``."""
+    names = [name.encode() for name in path]
+    text = b"".join(len(part).to_bytes(8, "little") + part for part in names)
+    raw = hashlib.blake2b(seed.to_bytes(8, "little") + text, digest_size=32).digest()
+    w = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, 32, 8)]
+    start, inner = np.array(w).reshape(2, 2, 1)
+    return mixed(mixed(start + ids * GOLDEN, inner), inner)
+
+
+class _Stream:
+    """What all views of one stream share."""
+
+    def __init__(self, seed: int, path: tuple[str, ...], ids: Tensor) -> None:
+        self.seed, self.path, self.ids = seed, path, ids
+        self.drawn = np.zeros(len(ids), np.int64)  # draws that each sample has had
+        self.owner: SeededNoise | None = None  # drew last: its latest draws are not in `drawn` yet
+        self.children: dict[str, _Stream] = {}
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """Two 64-bit keys per sample, ``(2, N)``: not for streams that only have streams."""
+        return _sample_keys(self.seed, self.path, self.ids.numpy())
+
+
+class SeededNoise(Noise):
+    """Noise that depends on (seed, stream, sample id, draw number, element) only.
+
+    Args:
+        seed: an integer in [0, 2^63).
+        sample_ids: ``(B,)`` distinct int64 numbers: they, not positions, choose the noise.
+    """
+
+    def __init__(self, seed: int, sample_ids: Sequence[int] | Tensor) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 63:
+            raise BadValue(f"seed must be an integer in [0, 2^63), not {seed!r}")
+        with torch.inference_mode(False):
+            ids = _checked_ids(sample_ids)
+            self._open(_Stream(seed, (), ids), np.arange(len(ids)), ids)
+
+    def _open(self, stream: _Stream, index: np.ndarray, ids: Tensor) -> Self:
+        self._stream, self._index, self.ids = stream, index, ids
+        self._streams: dict[str, Self] = {}
+        self._request: tuple[object, ...] = ()
+        self._run = 0  # draws in a row with this request
+        self._uncounted = 0
+        self._expected = 0
+        self._ahead: list[Tensor] = []  # next draw last
+        return self
+
+    def __call__(self, like: Tensor) -> Tensor:
+        return self._draw(like, "normal")
+
+    def uniform(self, like: Tensor) -> Tensor:
+        return self._draw(like, "uniform")
+
+    @torch.inference_mode(False)
+    def select(self, index: Tensor) -> Self:
+        chosen = positions(index, len(self.ids))
+        part = self._index[chosen.numpy()]
+        return object.__new__(type(self))._open(self._stream, part, self.ids[chosen])
+
+    @torch.inference_mode(False)
+    def stream(self, name: str) -> Self:
+        if name not in self._streams:
+            own = self._stream
+            if name not in own.children:
+                own.children[name] = _Stream(own.seed, (*own.path, name), own.ids)
+            view = object.__new__(type(self))
+            self._streams[name] = view._open(own.children[name], self._index, self.ids)
+        return self._streams[name]
+
+    def expect(self, draws: int) -> None:
+        self._expected = draws
+
+    def _draw(self, like: Tensor, law: str) -> Tensor:
+        request = (law, like.shape, like.dtype, like.device)
+        if self._stream.owner is not self or request != self._request:
+            self._begin(like, request)
+        if not self._ahead:
+            self._refill(like, law)
+        self._uncounted += 1
+        return self._ahead.pop()
+
+    def _begin(self, like: Tensor, request: tuple[object, ...]) -> None:
+        """Another view or another kind of draw: settle the counters, drop what lies ahead."""
+        check_like(like, len(self.ids))
+        for view in (self._stream.owner, self):
+            if view is not None:
+                view._settle()
+                view._ahead, view._run = [], 0
+        self._stream.owner, self._request = self, request
+
+    def _settle(self) -> None:
+        self._stream.drawn[self._index] += self._uncounted
+        self._run += self._uncounted
+        self._uncounted = 0
+
+    @torch.inference_mode(False)  # or a block could not be used in training later
+    def _refill(self, like: Tensor, law: str) -> None:
+        """Generate as many draws as were announced or this run has made, within bounds."""
+        self._settle()
+        on_cpu, size = like.device.type == "cpu", max(1, like.numel())  # cache, kernel launches
+        guess = min(self._run, (_GUESS if on_cpu else 1 << 22) // size)
+        told = min(self._expected, (_TOLD if on_cpu else 1 << 24) // size)
+        draws = max(1, min(max(guess, told), _AHEAD))
+        self._expected = max(0, self._expected - draws)
+        block = self._generate(like, law, draws, (_GUESS if on_cpu else 1 << 22) // 2)
+        self._ahead = list(block.to(like.dtype).view(draws, *like.shape).unbind(0))[::-1]
+
+    def _generate(self, like: Tensor, law: str, draws: int, piece: int) -> Tensor:
+        """The next ``draws`` draws, ``(draws * B, n)`` with n the size of an event.
+
+        In pieces of so many numbers: memory that stays in the cache and that malloc keeps.
+        """
+        size, n = len(self._index), math.prod(like.shape[1:])
+        block = _memory(draws * size, n, like)
+        on_cpu = like.device.type == "cpu"
+        out = block.numpy() if on_cpu else block
+        keys, drawn = self._stream.keys[:, None, self._index], self._stream.drawn[self._index]
+        several = max(1, piece // max(1, size * (n + 4)))  # a row's keys cost as much as 4 numbers
+        rows = max(1, piece // max(1, n))
+        for first in range(0, draws, several):
+            number = np.arange(first, min(first + several, draws), dtype=np.int64)[:, None] + drawn
+            pair = mixed(keys + number * GOLDEN).reshape(2, -1)
+            a, b = pair if on_cpu else torch.from_numpy(pair).to(like.device)
+            filled = out[first * size :][: len(a)]
+            for part in (slice(i, i + rows) for i in range(0, len(a), rows)):
+                if law == "normal":
+                    fill_normal(filled[part], a[part], b[part])
+                else:
+                    fill_uniform(filled[part], a[part], b[part], _bits(like.dtype))
+        return block
+
+
+def _memory(rows: int, n: int, like: Tensor) -> Tensor:
+    """``(rows, n)`` float64 if ``like`` is, else float32.
+
+    A large one on a CPU is lent, and comes back when the last tensor on it is gone: the first touch
+    of a fresh page costs about as much as making the numbers for it.
+    """
+    double = like.dtype == torch.float64
+    size = rows * n * (8 if double else 4)
+    if like.device.type != "cpu" or not _BLOCK // 4 <= size <= _BLOCK:
+        dtype = torch.float64 if double else torch.float32
+        return torch.empty(rows, n, dtype=dtype, device=like.device)
+    memory = _FREE.pop() if _FREE else np.empty(_BLOCK, np.uint8)
+    lent = memory[:size].view(np.float64 if double else np.float32).reshape(rows, n)
+    weakref.finalize(lent, _return, memory).atexit = False
+    return torch.from_numpy(lent)
+
+
+def _return(memory: np.ndarray) -> None:
+    if len(_FREE) < 4:
+        _FREE.append(memory)
+
+
+def _bits(dtype: torch.dtype) -> int:
+    """As many bits of a uniform number as leave it exact once centred."""
+    return round(-math.log2(torch.finfo(dtype).eps))
+
+
+def check_like(like: Tensor, count: int) -> None:
+    """Complain unless ``like`` has a row for each of ``count`` samples and is floating."""
+    if like.shape[:1] != (count,) or not like.dtype.is_floating_point:
+        shape = tuple(like.shape)
+        raise BadValue(f"noise for {count} samples cannot be drawn like {like.dtype} {shape}")
+
+
+def _checked_ids(sample_ids: Sequence[int] | Tensor) -> Tensor:
+    """A private copy on the CPU, ``(N,)`` int64."""
+    try:
+        ids = torch.as_tensor(sample_ids).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise BadValue(f"sample ids must be int64 numbers, not {sample_ids!r:.60}") from None
+    if ids.ndim != 1 or (len(ids) and ids.dtype not in (torch.int64, torch.int32)):
+        raise BadValue(f"sample ids must be (B,) int64, not {tuple(ids.shape)} {ids.dtype}")
+    values, counts = ids.unique(return_counts=True)
+    if len(values) < len(ids):
+        raise BadValue(f"sample ids must be distinct: {int(values[counts > 1][0])} is repeated")
+    return ids.to(torch.int64, copy=True)
+
+
+def positions(index: Tensor, count: int) -> Tensor:
+    """Positions ``(b,)`` on the CPU, from a mask ``(count,)`` or from positions."""
+    mask = index.dtype == torch.bool and index.shape == (count,)
+    if not mask and (index.dtype != torch.int64 or index.ndim != 1):
+        raise BadValue(
+            f"select takes positions (b,) int64 or a mask ({count},) bool, "
+            f"not {tuple(index.shape)} {index.dtype}"
+        )
+    return (index.nonzero()[:, 0] if mask else index).cpu()

@@ -1,0 +1,219 @@
+r"""Forward processes: linear SDEs on a few phases, with exact transition laws.
+
+``du = F(t) u dt + G(t) dw`` on states ``u (B, k, *event)``; F and ``D = G G^T`` are k x k and act
+on the phase axis. Data is phase 0; the r phases that noise enters come last. Time runs from the
+data at 0 to the horizon T. Every ``t`` is ``()`` or ``(B,)``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sgmkit.processes.matrices import (
+    Matrix,
+    as_matrix,
+    ordered_transition,
+    ou_transition,
+    scaled_cholesky,
+    semidefinite_factor,
+    stacked_factor,
+    triangular_inverse,
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The perturbation kernel ``u_t | x ~ N(m_t x, S_t)`` at one or many times.
+
+    Args:
+        mean: ``m_t (*t, k)``.
+        cov: ``S_t (*t, k, k)``.
+        chol: the lower triangular L with ``L L^T = S_t`` and positive diagonal, ``(*t, k, k)``.
+    """
+
+    mean: Tensor
+    cov: Tensor
+    chol: Tensor
+
+    @cached_property
+    def whiten(self) -> Tensor:
+        """``L^{-1} (*t, k, k)``: ``w = L^{-1} u = rho x + eps`` is the whitened channel."""
+        return triangular_inverse(self.chol)
+
+    @cached_property
+    def rho(self) -> Tensor:
+        """``L^{-1} m_t (*t, k)``: how much of the data each whitened channel carries."""
+        return (self.whiten @ self.mean[..., None])[..., 0]
+
+    @cached_property
+    def snr(self) -> Tensor:
+        """Signal-to-noise ratio ``|rho|^2 (*t)``, decreasing in t for every linear SDE."""
+        return self.rho.square().sum(-1)
+
+
+class LinearSDE(ABC):
+    """A diffusion whose coefficients are k x k and act on the phase axis.
+
+    A subclass states F and D; the moments then come from their ODEs. `ClockedSDE` and `ScheduleSDE`
+    know them in closed form and are what nearly every process is. Constants are class attributes
+    or properties; matrices are nested tuples of floats, ``(k, k)``.
+
+    Attributes:
+        phases: k.
+        driven: r, the number of phases that noise enters; they are the last ones.
+        horizon: T.
+        t_min: where sampling and likelihoods end unless told otherwise.
+        start_cov: S0, the covariance of ``u_0`` given x; () is zero.
+        precision: P, the (pseudo-)inverse covariance of the stationary law; () where there is none.
+        substeps: intervals of the moment ODEs of a general process (fourth order in their length).
+    """
+
+    phases: int = 1
+    driven: int = 1
+    horizon: float = 1.0
+    t_min: float = 1e-3
+    start_cov: Matrix = ()
+    precision: Matrix = ()
+    substeps: int = 512
+
+    @abstractmethod
+    def drift(self, t: Tensor) -> Tensor:
+        """F(t), ``(*t, k, k)``, per unit of time."""
+
+    @abstractmethod
+    def diffusion(self, t: Tensor) -> Tensor:
+        """D(t) = G G^T, ``(*t, k, k)``, per unit of time; zero outside the last r phases."""
+
+    def noise_factor(self, t: Tensor) -> Tensor:
+        """A root of D(t) on the driven phases, ``(*t, k, r)``: ``G dw`` with r-dimensional w."""
+        noise = self.diffusion(t)[..., -self.driven :]
+        root = torch.zeros_like(noise)
+        block = noise[..., -self.driven :, :]
+        factor = torch.linalg.cholesky_ex(block)[0] if self.driven > 1 else block.sqrt()
+        root[..., -self.driven :, :] = factor
+        return root
+
+    def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """``Phi`` and ``Q`` of ``u_t | u_s ~ N(Phi u_s, Q)``, ``(*t, k, k)`` each.
+
+        Integrates the moment ODEs, see `matrices.ordered_transition`. With t < s, Phi is the
+        noise-free way back, and Q is of no meaning.
+        """
+        s, t = torch.broadcast_tensors(s, t)
+        return ordered_transition(
+            lambda now: (self.drift(now), self.diffusion(now)), s, t, self.substeps
+        )
+
+    def kernel(self, t: Tensor) -> Kernel:
+        """The perturbation kernel at t, start covariance included (hybrid score matching's)."""
+        phi, cov = self.transition(torch.zeros_like(t), t)
+        start = as_matrix(semidefinite_factor(self.start_cov), self.phases, t)
+        spread = phi @ start
+        return Kernel(phi[..., 0], cov + spread @ spread.mT, self._factor(spread, cov))
+
+    def kernel_from(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """``Phi`` and the factor of Q given ``u_0``, ``(*t, k, k)`` each: denoising matching's."""
+        phi, cov = self.transition(torch.zeros_like(t), t)
+        return phi, self._factor(torch.zeros_like(phi), cov)
+
+    def prior_cov(self) -> Tensor:
+        """Covariance of the prior N(0, prior_cov) at T, ``(k, k)``, float64 on the CPU.
+
+        The stationary law where there is one, else the law of ``u_T`` given x = 0.
+        """
+        end = torch.tensor(self.horizon, dtype=torch.float64)
+        if self.precision:
+            precision = as_matrix(self.precision, self.phases, end)
+            if torch.linalg.matrix_rank(precision) == self.phases:
+                return torch.linalg.inv(precision)
+        return self.kernel(end).cov
+
+    def data_var(self) -> float:
+        """``c = 1 - S0_00``: the data's variance if the total at t = 0 is to be one."""
+        return 1.0 - (self.start_cov[0][0] if self.start_cov else 0.0)
+
+    def _factor(self, spread: Tensor, cov: Tensor) -> Tensor:
+        if self.phases == 1:
+            return torch.hypot(spread, cov.sqrt())
+        return stacked_factor(spread, scaled_cholesky(cov))
+
+
+def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """Derivative of an elementwise function at ``t (*t)``, in any grad or inference mode."""
+    with torch.inference_mode(False), torch.enable_grad():
+        point = t.clone().detach().requires_grad_()
+        value = function(point)
+        if not value.requires_grad:  # a constant
+            return torch.zeros_like(t)
+        return torch.autograd.grad(value.sum(), point)[0]
+
+
+class ClockedSDE(LinearSDE):
+    """``du = A u dtau + B^{1/2} dw`` on the clock tau(t): constant matrices, exact transitions.
+
+    Attributes:
+        drift_matrix: A, per unit of clock time.
+        noise_matrix: B = G G^T, per unit of clock time; zero but for the driven phases.
+    """
+
+    drift_matrix: Matrix
+    noise_matrix: Matrix
+
+    @abstractmethod
+    def clock(self, t: Tensor) -> Tensor:
+        """tau(t), ``(*t)``: increasing, zero at t = 0, differentiable by torch."""
+
+    def clock_rate(self, t: Tensor) -> Tensor:
+        """dtau/dt, ``(*t)``."""
+        return _slope(self.clock, t)
+
+    def drift(self, t: Tensor) -> Tensor:
+        return as_matrix(self.drift_matrix, self.phases, t) * self.clock_rate(t)[..., None, None]
+
+    def diffusion(self, t: Tensor) -> Tensor:
+        return as_matrix(self.noise_matrix, self.phases, t) * self.clock_rate(t)[..., None, None]
+
+    def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        drift = as_matrix(self.drift_matrix, self.phases, t)
+        noise = as_matrix(self.noise_matrix, self.phases, t)
+        return ou_transition(drift, noise, self.clock(t) - self.clock(s))
+
+
+class ScheduleSDE(LinearSDE):
+    """One phase with ``u_t | x ~ N(alpha(t) x, sigma(t)^2)``: any pair of schedules."""
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """Mean coefficient, ``(*t)``, one at t = 0 and positive up to and at T.
+
+        If it vanishes at 1, end a little earlier: ``horizon = 0.999``.
+        """
+
+    @abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """Standard deviation, ``(*t)``, differentiable by torch.
+
+        Where it grows like sqrt(t), whose slope at 0 is not finite, state `diffusion` as well.
+        """
+
+    def drift(self, t: Tensor) -> Tensor:
+        return _slope(lambda r: self.alpha(r).log(), t)[..., None, None]
+
+    def diffusion(self, t: Tensor) -> Tensor:
+        sigma = self.sigma(t)
+        spread = 2 * sigma * (_slope(self.sigma, t) - self.drift(t)[..., 0, 0] * sigma)
+        return spread[..., None, None]
+
+    def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        phi = self.alpha(t) / self.alpha(s)
+        kept = phi * self.sigma(s)
+        cov = (self.sigma(t) - kept) * (self.sigma(t) + kept)
+        return phi[..., None, None], cov[..., None, None]
+
+    def kernel(self, t: Tensor) -> Kernel:
+        sigma = self.sigma(t)[..., None, None]
+        return Kernel(self.alpha(t)[..., None], sigma.square(), sigma)

@@ -1,0 +1,159 @@
+"""Plugins admitted one by one, whole or not at all, with the stage of each failure. No torch."""
+
+import os
+import re
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any
+
+import pluggy
+
+from sgmkit.errors import UnknownName, UserError, last_line
+from sgmkit.registry import hookspecs
+from sgmkit.registry.hookspecs import Component
+from sgmkit.registry.options import near
+
+_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_reported: set[str] = set()  # broken plugins that stderr has named: once per process is enough
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """One installed plugin: what it offers, or the stage at which it failed and why.
+
+    Args:
+        name: of its entry point; the first half of the qualified names.
+        distribution: that declares it, in ``version``.
+        components: what it offers; empty where it failed.
+        stage: ``version``, ``import``, ``hook`` or ``validate`` where it failed, else empty.
+        reason: the failure in one line.
+        traceback: the failure in full.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    components: tuple[Component, ...] = ()
+    stage: str = ""
+    reason: str = ""
+    traceback: str = ""
+
+
+def load_plugins(kinds: Mapping[str, str]) -> list[PluginInfo]:
+    """Every installed plugin, the broken ones too, sorted by name.
+
+    SGMKIT_PLUGINS=a,b loads only those; SGMKIT_STRICT=1 raises where one is broken.
+    """
+    entries = sorted(
+        metadata.entry_points(group="sgmkit"),
+        key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""),
+    )
+    known = {entry.name for entry in entries}
+    listed = os.environ.get("SGMKIT_PLUGINS", "").split(",")
+    if wanted := {name.strip() for name in listed if name.strip()}:
+        if unknown := sorted(wanted - known):
+            raise UnknownName(
+                f"SGMKIT_PLUGINS: no plugin named {unknown[0]!r}{near(unknown[0], known)} "
+                f"(installed: {', '.join(sorted(known)) or 'none'})"
+            )
+        entries = [entry for entry in entries if entry.name in wanted]
+    count = Counter(entry.name for entry in entries)
+    return [_admit(entry, kinds, alone=count[entry.name] == 1) for entry in entries]
+
+
+def _admit(entry: metadata.EntryPoint, kinds: Mapping[str, str], alone: bool) -> PluginInfo:
+    """Load one plugin, whole or not at all."""
+    owner = entry.dist.name if entry.dist else entry.module
+    info = PluginInfo(entry.name, owner, entry.dist.version if entry.dist else "")
+    stage = "version"
+    try:
+        _check_version(entry.dist.requires or [] if entry.dist else [])
+        stage = "import"
+        if not alone:
+            raise UserError(f"another distribution declares a plugin named {entry.name!r} too")
+        module = entry.load()
+        stage = "hook"
+        components = _ask(module, entry.name)
+        stage = "validate"
+        _validate(components, kinds)
+    except (Exception, SystemExit) as error:
+        if os.environ.get("SGMKIT_STRICT", "") not in ("", "0"):
+            raise UserError(f"plugin {entry.name!r} failed at {stage}: {reason(error)}") from error
+        full = "".join(traceback.format_exception(error))
+        return replace(info, stage=stage, reason=reason(error), traceback=full)
+    return replace(info, components=components)
+
+
+def report_broken(loaded: list[PluginInfo]) -> None:
+    """One line on stderr for each broken plugin, once per process; one for all of many."""
+    fresh = [plugin for plugin in loaded if plugin.stage and plugin.name not in _reported]
+    _reported.update(plugin.name for plugin in fresh)
+    if len(fresh) > 2:
+        print(f"sgmkit: {len(fresh)} plugins failed (sgmkit plugins says why)", file=sys.stderr)
+        return
+    for plugin in fresh:
+        print(
+            f"sgmkit: plugin {plugin.name!r} failed at {plugin.stage}: {plugin.reason} "
+            f"(sgmkit plugins --traceback {plugin.name})",
+            file=sys.stderr,
+        )
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line; its type is named unless it is one of ours."""
+    if isinstance(error, UserError) or not str(error).strip():
+        return last_line(error)
+    return f"{type(error).__name__}: {last_line(error)}"
+
+
+def _check_version(requirements: list[str]) -> None:
+    """Hold what a distribution requires of sgmkit against this one, before it is imported."""
+    stated = [text for text in requirements if re.match(r"sgmkit\b(?![-_.])", text, re.IGNORECASE)]
+    if not stated:
+        return
+    from packaging.requirements import Requirement
+
+    version = metadata.version("sgmkit")
+    for requirement in map(Requirement, stated):
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and not requirement.specifier.contains(version, prereleases=True):
+            raise UserError(f"needs sgmkit{requirement.specifier}, this is {version}")
+
+
+def _ask(module: Any, name: str) -> tuple[Component, ...]:
+    """Call the hook of one plugin alone: a manager of its own, so that no other can interfere."""
+    manager = pluggy.PluginManager("sgmkit")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module, name)
+    manager.check_pending()
+    answers = manager.hook.sgmkit_components()
+    if not answers:
+        raise UserError("it defines no sgmkit_components (marked with @sgmkit.hookimpl)")
+    return tuple(component for answer in answers for component in answer)
+
+
+def _validate(components: tuple[Component, ...], kinds: Mapping[str, str]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for item in components:
+        if not isinstance(item, Component):
+            raise UserError(f"offers {item!r}, which is not a Component")
+        if item.kind not in kinds:
+            raise UserError(
+                f"{item.name!r} is of kind {item.kind!r}, which this sgmkit does not know "
+                f"(kinds: {', '.join(kinds)}); a newer sgmkit may"
+            )
+        if not _TARGET.fullmatch(item.target):
+            raise UserError(f"target {item.target!r} of {item.kind} {item.name!r} is not 'a.b:C'")
+        if not isinstance(item.aliases, tuple):
+            raise UserError(f"aliases of {item.kind} {item.name!r} are not a tuple")
+        for name in (item.name, *item.aliases):
+            if not _KEBAB.fullmatch(name):
+                raise UserError(f"name {name!r} of a {item.kind} is not in kebab-case")
+            if (item.kind, name) in seen:
+                raise UserError(f"{item.kind} {name!r} is offered twice")
+            seen.add((item.kind, name))

@@ -1,0 +1,124 @@
+"""A checkpoint: named tensors and a few facts in one safetensors file, whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from sgmkit._util.files import write_atomic
+from sgmkit.errors import BadValue, CutShort
+
+if TYPE_CHECKING:
+    from sgmkit.models import Model
+
+FORMAT = 1
+"""Version of the layout, stated in every file."""
+_KEY = "sgmkit"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a checkpoint says of itself.
+
+    Args:
+        step: optimiser steps done.
+        samples: seen so far.
+        seed: of the training.
+        experiment: hash of what was trained.
+        format: of the file.
+    """
+
+    step: int
+    samples: int
+    seed: int
+    experiment: str
+    format: int = FORMAT
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
+    """Write ``path`` atomically; a temporary file that a killed process leaves starts with a dot.
+
+    Raises `OSError` where there is no room, with nothing left behind.
+    """
+    # Copies: tied weights share memory, which the format refuses.
+    plain = {n: t.detach().to("cpu", copy=True).contiguous() for n, t in tensors.items()}
+    write_atomic(path, save(plain, {_KEY: json.dumps(asdict(facts))}))
+
+
+def facts_of(path: Path) -> Facts:
+    """What a checkpoint says of itself; the file is checked to be whole."""
+    return read(path, ())[1]
+
+
+def read(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, Tensor], Facts]:
+    """The tensors whose names start with one of ``parts``, on the CPU, and the facts.
+
+    Raises:
+        CutShort: for a file that is not whole.
+        BadValue: for one that sgmkit did not write, or in another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = _facts(path, file.metadata() or {})
+            names = [name for name in file.keys() if name.startswith(parts)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}, facts
+    except SafetensorError as error:
+        why = str(error).splitlines()[0].rpartition("header: ")[2]
+        raise CutShort(
+            f"{path} is cut short or no checkpoint ({why}); delete it, and the one before serves"
+        ) from None
+    except OSError as error:
+        raise BadValue(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _facts(path: Path, metadata: Mapping[str, str]) -> Facts:
+    try:
+        told = json.loads(metadata[_KEY])
+        format = told["format"]
+    except (KeyError, TypeError, ValueError):
+        raise BadValue(
+            f"{path} is not a checkpoint of sgmkit; move it out of its directory"
+        ) from None
+    if format != FORMAT:
+        raise BadValue(
+            f"{path} has format {format} and this sgmkit reads {FORMAT}; "
+            "use the sgmkit that wrote it"
+        )
+    return Facts(**told)
+
+
+def section(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors called ``name/...``, without that beginning."""
+    start = f"{name}/"
+    return {key[len(start) :]: t for key, t in tensors.items() if key.startswith(start)}
+
+
+def load_weights(
+    model: "Model", tensors: Mapping[str, Tensor], path: Path, average: bool = False
+) -> None:
+    """Put the weights of a checkpoint in ``model``, or their averages.
+
+    Raises `BadValue` where a name or a shape is not the model's, with the model as it was.
+    """
+    weights, means = section(tensors, "model"), section(tensors, "average")
+    trained = model.averaged_parameters()
+    for found, wanted in ((weights, model.state_dict()), (means, trained)):
+        for name in sorted({*found, *wanted}):
+            here, there = _shape(found.get(name)), _shape(wanted.get(name))
+            if here != there:
+                raise BadValue(
+                    f"{path} is of another model than experiment.toml: {name!r} is {here} "
+                    f"there and {there} here; put back the one that belongs to the other"
+                )
+    model.load_state_dict(weights)
+    for name, mean in means.items() if average else ():
+        trained[name].data.copy_(mean)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else str(tuple(tensor.shape))

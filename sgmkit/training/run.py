@@ -1,0 +1,130 @@
+"""A run directory: what was trained, its checkpoints, and the model with its averaged weights.
+
+``experiment.toml`` says everything, ``log.jsonl`` what happened, ``checkpoints/`` holds the weights
+and ``samples/`` pictures.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Literal
+
+from sgmkit._util.files import write_atomic
+from sgmkit._util.hashing import fingerprint
+from sgmkit.errors import BadValue, CutShort
+from sgmkit.training import checkpoint
+from sgmkit.training.recipe import Experiment, read_recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from sgmkit.models import Model
+
+RUNS = "runs"
+EXPERIMENT, LOG, CHECKPOINTS, SAMPLES = "experiment.toml", "log.jsonl", "checkpoints", "samples"
+_CHECKPOINT = "step-{:08d}.safetensors"
+
+
+class Run:
+    """A directory that `sgmkit train` made.
+
+    Raises `BadValue` where ``path`` is none.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not is_run(self.path):
+            raise BadValue(
+                f"'{path}' is not a run directory (no {EXPERIMENT}); sgmkit train makes one"
+            )
+
+    @property
+    def name(self) -> str:
+        """The directory's name."""
+        return self.path.resolve().name
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """What was trained."""
+        return Experiment.of(read_recipe(self.path / EXPERIMENT))
+
+    def checkpoints(self) -> list[Path]:
+        """All of them, oldest first; whether they are whole is found out on reading."""
+        found = (self.path / CHECKPOINTS).glob("step-*.safetensors")
+        return sorted((p for p in found if p.stem[5:].isdecimal()), key=lambda p: int(p.stem[5:]))
+
+    def latest(self) -> Path:
+        """The newest checkpoint.
+
+        Raises `BadValue` where there is none, and `CutShort` where it is not whole: another must
+        not take its place unseen.
+        """
+        found = self.checkpoints()
+        if not found:
+            raise BadValue(
+                f"no checkpoint in '{self.path}' yet; "
+                f"sgmkit train --resume --out {quote(str(self.path))} goes on"
+            )
+        checkpoint.facts_of(found[-1])
+        return found[-1]
+
+    def last_good(self) -> tuple[Path | None, list[str]]:
+        """The newest whole checkpoint, and what is wrong with those that are newer."""
+        troubles: list[str] = []
+        for path in reversed(self.checkpoints()):
+            try:
+                checkpoint.facts_of(path)
+            except CutShort as error:
+                troubles.append(str(error))
+            else:
+                return path, troubles
+        return None, troubles
+
+    @cached_property
+    def _newest(self) -> Path:
+        """Found once: while a training goes on, what is loaded, hashed and told stays one thing."""
+        return self.latest()
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps behind the weights that `load` gives."""
+        return checkpoint.facts_of(self._newest).step
+
+    def load(
+        self,
+        device: "torch.device | str" = "cpu",
+        which: Literal["average", "last"] = "average",
+    ) -> "Model":
+        """The model with the weights of the newest checkpoint, ready to sample.
+
+        Raises `BadValue` where a tensor has another shape than the model, or another name.
+        """
+        path, model = self._newest, self.experiment.build()
+        tensors, _ = checkpoint.read(path, ("model/", "average/"))
+        checkpoint.load_weights(model, tensors, path, average=which == "average")
+        return model.to(device).eval().requires_grad_(False)
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of the averaged weights of the newest checkpoint: sixteen hexadecimal digits."""
+        return fingerprint(self.load().state_dict())
+
+
+def is_run(path: Path) -> bool:
+    """Whether a training was started here."""
+    return (path / EXPERIMENT).is_file()
+
+
+def write_experiment(path: Path, experiment: Experiment) -> None:
+    """Write ``experiment.toml``, whole or not at all: it makes a directory a run."""
+    write_atomic(path / EXPERIMENT, experiment.to_toml().encode())
+
+
+def checkpoint_path(path: Path, step: int) -> Path:
+    """The file of a run's checkpoint after so many steps."""
+    return path / CHECKPOINTS / _CHECKPOINT.format(step)
+
+
+def find_runs(directory: str | Path = RUNS) -> list[Run]:
+    """Every run in a directory, by name; none where there is no directory."""
+    return [Run(path.parent) for path in sorted(Path(directory).glob(f"*/{EXPERIMENT}"))]

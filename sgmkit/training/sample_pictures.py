@@ -1,0 +1,28 @@
+"""Samples of a model in training, drawn with its averaged weights."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from sgmkit._util.pictures import save_grid
+from sgmkit.errors import BadValue, Incompatible
+from sgmkit.noise import SeededNoise
+from sgmkit.registry import create
+from sgmkit.training.state import State
+
+COUNT, STEPS = 64, 36
+
+
+def draw(state: State, value_range: tuple[float, float] | None, seed: int, path: Path) -> None:
+    """Write ``COUNT`` samples to ``path``, from the same noise each time.
+
+    Data that have no picture, and processes that the solver cannot integrate, get none.
+    """
+    noise = SeededNoise(seed, range(COUNT)).stream("samples")
+    solver = create("solver", "solvers/ddim")  # safe at few steps, on CLD as well
+    model = state.model.eval()
+    sde = model.reverse(noise).sde
+    grid = create("grid", "solvers/logsnr")(sde, STEPS, model.t_min)
+    with state.averages.in_place(), suppress(BadValue, Incompatible):
+        x = model.sample(COUNT, solver, grid, noise).x.float().cpu()
+        save_grid(x, path, value_range)
+    model.train()

@@ -1,0 +1,118 @@
+"""What the verbs print and write, beyond their errors: bench --fresh, report's suffixes, check."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.throwaway import hook, write_distribution
+
+from sgmkit import registry
+from sgmkit.cli.app import main
+
+BENCH = ["bench", "--sde", "vp", "--nfe", "4", "--samples", "16", "--seeds", "1"]
+BENCH += ["--evaluators", "energy-distance"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def cells():
+    return {path.name: path.read_text() for path in Path("results").glob("*.json")}
+
+
+def test_fresh_computes_again_what_is_found(capsys):
+    assert main([*BENCH, "--solvers", "ddim"]) == 0
+    before = cells()
+    name, text = next((n, t) for n, t in before.items() if '"scope": "cell"' in t)
+    payload = json.loads(text)
+    payload["rows"][0]["value"] = 1e6  # as if the solver had been another one
+    Path("results", name).write_text(json.dumps(payload))
+    assert main([*BENCH, "--solvers", "ddim"]) == 0
+    assert json.loads(cells()[name])["rows"][0]["value"] == 1e6
+    assert main([*BENCH, "--solvers", "ddim", "--fresh"]) == 0
+    assert json.loads(cells()[name])["rows"][0]["value"] == json.loads(text)["rows"][0]["value"]
+    assert capsys.readouterr().out.splitlines() == [
+        "2 cells: 2 computed, 0 found, 0 not applicable, 0 failed (sgmkit report shows them)",
+        "2 cells: 0 computed, 2 found, 0 not applicable, 0 failed (sgmkit report shows them)",
+        "2 cells: 2 computed, 0 found, 0 not applicable, 0 failed (sgmkit report shows them)",
+    ]
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """A solver that always fails, and an evaluator that states no metrics."""
+    site = tmp_path / "site"
+    parts = (
+        "from sgmkit import Evaluator, Solver\n"
+        "class Bad(Solver):\n"
+        "    def solve(self, rev, u, grid): raise RuntimeError('no luck today')\n"
+        "class Mute(Evaluator):\n"
+        "    def evaluate(self, ctx): return []\n"
+    )
+    plugin = hook(
+        '"solver", "bad", "tw_bad.parts:Bad", ""', '"evaluator", "mute", "tw_bad.parts:Mute", ""'
+    )
+    write_distribution(site, "tw_bad", {"tw_bad": plugin, "tw_bad.parts": parts})
+    monkeypatch.syspath_prepend(site)
+    registry.reset()
+    yield
+    monkeypatch.undo()
+    registry.reset()
+
+
+def test_failures_are_told_once_and_end_in_status_one(broken, capsys):
+    assert main([*BENCH, "--solvers", "bad,ddim", "--nfe", "4,8"]) == 1
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "failed: RuntimeError: no luck today "
+        "(eight-gaussians vp bad logsnr nfe=4 seed 0 and 1 more)"
+    ]
+    assert out.splitlines() == [
+        "5 cells: 3 computed, 0 found, 0 not applicable, 2 failed (sgmkit report shows them)"
+    ]
+
+
+def test_an_evaluator_without_metrics_is_told_what_to_write(broken, capsys):
+    assert main([*BENCH, "--solvers", "ddim", "--evaluators", "mute"]) == 2
+    assert capsys.readouterr().err == (
+        "sgmkit: evaluator 'mute' states no metrics: "
+        'metrics = (Metric("radius", better="lower"),)\n'
+    )
+    assert not Path("results").exists()
+
+
+def test_a_report_takes_its_form_from_the_name_of_the_file(capsys):
+    assert main([*BENCH, "--solvers", "ddim"]) == 0
+    starts = {"a.md": "| ", "a.tex": "\\begin", "a.csv": "run,", "a.json": "[", "a.html": "<!"}
+    for name, start in starts.items():
+        assert main(["report", "--out", name]) == 0
+        assert any(line.startswith(start) for line in Path(name).read_text().splitlines()), name
+    assert main(["report", "--out", "a.png"]) == 0
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert main(["report", "--out", "a.xyz"]) == 2
+    assert capsys.readouterr().err == (
+        "sgmkit: --out 'a.xyz' ends in none of .txt, .md, .tex, .csv, .json, .html, .png, .svg, "
+        ".pdf; say --format\n"
+    )
+    assert main(["report", "--out", "a.xyz", "--format", "csv"]) == 0
+    assert Path("a.xyz").read_text() == Path("a.csv").read_text()
+
+
+def test_check_prints_what_it_measured(capsys):
+    assert main(["check", "uniform"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.split()[0] in ("ok", "warn", "skip") for line in lines[:-1])
+    assert any("grid uniform" in line and len(line.split()) > 4 for line in lines[:-1])
+    assert lines[-1].startswith(f"{len(lines) - 1} checks: ")
+    assert lines[-1].endswith(", 0 failed")
+
+
+def test_check_of_a_broken_component_fails(broken, capsys):
+    assert main(["check", "bad"]) == 2
+    out, err = capsys.readouterr()
+    assert any(line.startswith("fail ") and "no luck today" in line for line in out.splitlines())
+    assert err.startswith("sgmkit: bad: ")
+    assert err.endswith(" checks failed\n")

@@ -1,0 +1,207 @@
+"""`sgmkit new-plugin`: a project that installs, conforms, passes its tests and is on every axis."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from support.throwaway import install_project, run_python, run_sgmkit
+
+from sgmkit.cli.app import main
+
+KINDS = ("sde", "solver", "evaluator", "autoencoder")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def tree(place="."):
+    return sorted(str(path) for path in Path(place).rglob("*") if path.is_file())
+
+
+def test_what_is_written_and_said(capsys):
+    assert main(["new-plugin", "my-rule"]) == 0
+    files = [
+        "my-rule/README.md",
+        "my-rule/my_rule/__init__.py",
+        "my-rule/my_rule/solver.py",
+        "my-rule/pyproject.toml",
+        "my-rule/tests/test_solver.py",
+    ]
+    assert tree() == files
+    *written, following = capsys.readouterr().out.splitlines()
+    assert sorted(written) == files
+    assert following == "next: pip install -e my-rule && sgmkit check my-rule && pytest my-rule"
+    told = tomllib.loads(Path("my-rule/pyproject.toml").read_text())
+    assert told["project"]["dependencies"] == ["sgmkit>=0.1,<0.2"]
+    assert told["project"]["entry-points"]["sgmkit"] == {"my-rule": "my_rule"}
+    page = Path("my-rule/README.md").read_text()
+    for command in ("pip install -e", "sgmkit check my-rule", "\npytest\n", "sgmkit bench"):
+        assert command in page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_conforms_and_passes_its_own_tests(tmp_path, kind):
+    name = f"np-{kind}"
+    assert main(["new-plugin", name, "--kind", kind]) == 0
+    install_project(tmp_path / name, tmp_path / "site")
+    done = run_sgmkit(tmp_path / "site", "check", name)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert all(f"{kind} {name}" in line for line in done.stdout.splitlines()[:-1])
+    assert done.stdout.endswith(" 0 to note, 0 not applicable, 0 failed\n")
+    code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    done = run_python(code, tmp_path / "site", str(tmp_path / name), "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout
+    assert int(done.stdout.rsplit(" passed", 1)[0].rsplit(" ", 1)[1]) > 8
+
+
+def commands(page, which):
+    """The lines of a page that run one command of sgmkit, as words."""
+    words = [line.split() for line in Path(page).read_text().splitlines()]
+    return [each[1:] for each in words if each[:2] == ["sgmkit", which]]
+
+
+def test_all_kinds_at_once_are_trained_and_benched_as_the_page_says(tmp_path):
+    words = ("--kind", "sde,solver", "--kind", "evaluator,autoencoder")
+    assert main(["new-plugin", "np-all", *words]) == 0
+    install_project(tmp_path / "np-all", tmp_path / "site")
+    (training,), benches = (commands("np-all/README.md", each) for each in ("train", "bench"))
+    done = run_sgmkit(tmp_path / "site", *training, "--steps", "20")
+    assert done.returncode == 0, done.stderr
+    recipe = tomllib.loads(Path("runs/np-all/experiment.toml").read_text())
+    assert recipe["model"]["autoencoder"] == {"name": "np-all/np-all", "groups": 2}
+    assert recipe["model"]["prior"]["sde"]["name"] == "np-all/np-all"
+    quick = ["--nfe", "10", "--samples", "64", "--seeds", "1"]
+    for words in benches:
+        done = run_sgmkit(tmp_path / "site", *words, *quick)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ", 0 failed" in done.stdout
+    report = run_sgmkit(tmp_path / "site", "report").stdout
+    assert "lsgm:autoencoder=np-all:prior=(network=mlp) · np-all · log-spread" in report
+    assert "exact · np-all · log-spread" in report
+    assert any(row.startswith("np-all  ") for row in report.splitlines())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_of_one_kind_names_it_where_it_goes(kind):
+    assert main(["new-plugin", "np-one", "--kind", kind, "--out", "new"]) == 0
+    found = [*commands("new/README.md", "train"), *commands("new/README.md", "bench")]
+    told = {
+        "sde": ["bench --solvers heun,ddim --sde np-one,vp"],
+        "solver": ["bench --solvers np-one,heun --sde vp,cld"],
+        "evaluator": [
+            "bench --solvers heun,ddim --sde vp,cld --evaluators np-one,energy-distance",
+        ],
+        "autoencoder": [
+            "train --model lsgm:autoencoder=np-one --network mlp --data digits --steps 1000 "
+            "--out runs/np-one",
+            "bench runs/np-one --solvers heun,ddim --evaluators energy-distance,nll",
+        ],
+    }
+    assert [" ".join(words) for words in found] == told[kind]
+
+
+# The shortest name, the longest, and one between: where lines break depends on it.
+@pytest.mark.parametrize("name", ["q", "np-lines", "n" + "-p2345678" * 4 + "-34"])
+@pytest.mark.parametrize("kinds", [*KINDS, ",".join(KINDS)])
+def test_the_code_is_in_order(name, kinds):
+    assert main(["new-plugin", name, "--kind", kinds, "--out", "new"]) == 0
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
+        done = subprocess.run(ruff, cwd="new", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+NAME = (
+    " cannot name a plugin: at most 40 lowercase letters, digits and single hyphens, "
+    "beginning with a letter"
+)
+TAKES = "--kind takes sde or solver or evaluator or autoencoder"
+WRONG = {
+    "My_Plugin": f"'My_Plugin'{NAME}; did you mean 'my-plugin'?",
+    "a--b": f"'a--b'{NAME}; did you mean 'a-b'?",
+    "3rd-order": f"'3rd-order'{NAME}; did you mean 'rd-order'?",
+    "../up": f"'../up'{NAME}; did you mean 'up'?",
+    "é": f"'é'{NAME}",
+    "n" * 41: f"'{'n' * 41}'{NAME}; did you mean '{'n' * 40}'?",
+    "class": (
+        "'class' is a word of Python, so that no package can have the name; "
+        "take another name, such as 'my-class'"
+    ),
+    "tests": (
+        "'tests' is where its tests go, so that no package can have the name; "
+        "take another name, such as 'my-tests'"
+    ),
+    "solvers": (
+        "a plugin named 'solvers' is installed already; take another name, such as 'my-solvers'"
+    ),
+    "heun": "plugin 'solvers' offers solver 'heun' already; take another name, such as 'my-heun'",
+    "sscs": "plugin 'solvers' offers solver 'sscs' already; take another name, such as 'my-sscs'",
+    "cld": "plugin 'sdes' offers sde 'cld' already; take another name, such as 'my-cld'",
+    "sgmkit": (
+        "a distribution named 'sgmkit' is installed already; take another name, such as 'my-sgmkit'"
+    ),
+    "sgmkit-sdes": (
+        "a module named 'sgmkit_sdes' is there already; take another name, such as 'my-sgmkit-sdes'"
+    ),
+    "random": "a module named 'random' is there already; take another name, such as 'my-random'",
+    "ok --kind solvr": f"{TAKES}, not 'solvr'; did you mean 'solver'?",
+    "ok --kind network": f"{TAKES}, not 'network'",
+    "ok --kind solver,": f"{TAKES}, not ''",
+    "ok --out full": "'full' is not empty; choose another --out",
+    "ok --out full/notes.txt": "'full/notes.txt' is a file; choose another --out",
+    "ok --out full/notes.txt/new": (
+        "cannot write in 'full/notes.txt/new': Not a directory; choose another --out"
+    ),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_mistake_is_one_line_and_nothing_is_written(words, capsys):
+    Path("full").mkdir()
+    Path("full/notes.txt").write_text("mine")
+    assert main(["new-plugin", *words.split()]) == 2
+    assert capsys.readouterr() == ("", f"sgmkit: {WRONG[words]}\n")
+    assert tree() == ["full/notes.txt"]
+    assert Path("full/notes.txt").read_text() == "mine"
+
+
+def test_an_empty_directory_is_taken_even_the_working_one(tmp_path, monkeypatch):
+    Path("empty").mkdir()
+    monkeypatch.chdir("empty")
+    assert main(["new-plugin", "np-empty", "--out", "."]) == 0
+    assert sorted(os.listdir(tmp_path / "empty")) == [
+        *("README.md", "np_empty", "pyproject.toml", "tests"),
+    ]
+
+
+def test_a_disk_that_fills_up_leaves_nothing(monkeypatch, capsys):
+    write, calls = Path.write_text, []
+
+    def full(path, *args, **kwargs):
+        calls.append(path)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        return write(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(["new-plugin", "np-full"]) == 2
+    assert capsys.readouterr().err == (
+        "sgmkit: cannot write in 'np-full': No space left on device; choose another --out\n"
+    )
+    assert os.listdir() == []
+
+
+def test_nothing_heavy_is_imported(tmp_path):
+    code = (
+        "import sys; from sgmkit.cli.app import main; done = main(['new-plugin', 'np-light']);"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else done)"
+    )
+    done = run_python(code, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("np-light/pyproject.toml").exists()
