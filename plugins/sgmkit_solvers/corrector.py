@@ -9,8 +9,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit._util.memo import tabled
-from sgmkit.processes import Operator, operators
+from sgmkit.processes import Operator, operators, remembered
 from sgmkit.solvers import Scheme, advance, table
 
 Corrector = Literal["langevin", "annealed"]
@@ -93,7 +92,7 @@ class Level:
     kick: Operator
 
 
-@tabled
+@remembered
 def levels(sde: LinearSDE, grid: Tensor) -> list[Level]:
     """One for each step."""
     t, r = grid[:-1], sde.driven

@@ -10,8 +10,14 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit._util.memo import tabled
-from sgmkit.processes import Operator, flow_operators, operators, scaled_cholesky, time_at_snr
+from sgmkit.processes import (
+    Operator,
+    flow_operators,
+    operators,
+    remembered,
+    scaled_cholesky,
+    time_at_snr,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Heun(Solver):
         return operators(mean, self.s_noise * scaled_cholesky(cov))
 
 
-@tabled
+@remembered
 def _table(
     sde: LinearSDE, t: Tensor, s: Tensor, alpha: float
 ) -> list[tuple[Tensor, Operator, Operator]]:

@@ -8,12 +8,12 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
-from sgmkit._util.memo import tabled
 from sgmkit.processes import (
     Operator,
     as_matrix,
     operators,
     ou_transition,
+    remembered,
     scaled_cholesky,
     score_operator,
 )
@@ -62,7 +62,7 @@ class BAO(OBA):
         return u
 
 
-@tabled
+@remembered
 def _table(solver: OBA, sde: ClockedSDE, grid: Tensor) -> list[tuple[Operator, Tensor, Operator]]:
     """Of each step: O, on u and noise; when the score is; and B and A, on u and eps."""
     r, k = sde.driven, sde.phases

@@ -9,12 +9,12 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
-from sgmkit._util.memo import tabled
 from sgmkit.processes import (
     Operator,
     as_matrix,
     operators,
     ou_transition,
+    remembered,
     scaled_cholesky,
     score_operator,
     stacked_factor,
@@ -79,7 +79,7 @@ class _Step:
     draws: int
 
 
-@tabled
+@remembered
 def _table(
     solver: SSEM, sde: ClockedSDE, grid: Tensor, apart: bool
 ) -> tuple[Operator, list[_Step]]:

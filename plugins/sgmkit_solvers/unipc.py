@@ -8,8 +8,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit._util.memo import tabled
-from sgmkit.processes import Operator
+from sgmkit.processes import Operator, remembered
 from sgmkit.solvers import FORMS, Rule, asked, combined
 
 
@@ -59,7 +58,7 @@ class UniPC(Solver):
 _Row = tuple[int, Tensor, Operator | None, Operator | None, Operator]
 
 
-@tabled
+@remembered
 def _table(solver: UniPC, sde: LinearSDE, grid: Tensor) -> list[_Row]:
     """At each time: what to ask, the step that led there corrected, and the next one."""
     form, steps = FORMS[solver.form](sde), len(grid) - 1

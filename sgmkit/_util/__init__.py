@@ -1,5 +1,8 @@
-"""Small tools that know nothing of score-based models.
+"""Small tools that know nothing of score-based models; the other rooms share them.
 
-`files` writes whole files or none, `hashing` names cells and weights, `memo` remembers
-coefficients, `pictures` draws samples. This room imports nothing of sgmkit but errors.
+`files` writes a file whole or not at all, `hashing` names cells, runs and weights, `memo` remembers
+coefficients, `shapes` broadcasts one number for each sample over a state, and `pictures` draws
+samples. The modules do not need each other (but `pictures` writes with `files`). This room imports
+`sgmkit.errors` and third-party libraries; plugins find what they may use of it in
+`sgmkit.processes`.
 """

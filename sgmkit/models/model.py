@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sgmkit._util.memo import tabled
+from sgmkit._util.memo import remembered
 from sgmkit.data import Batch
 from sgmkit.errors import BadValue, Incompatible
 from sgmkit.likelihoods import Likelihood, flow_likelihood
@@ -194,7 +194,7 @@ class Model(nn.Module, ABC):
         raise Incompatible(f"{type(self).__name__} has no latents to bound a likelihood with")
 
 
-@tabled
+@remembered
 def _prior_root(sde: LinearSDE) -> Operator:
     """A root of the prior's covariance."""
     return Operator(semidefinite_factor(sde.prior_cov().tolist()))

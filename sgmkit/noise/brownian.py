@@ -5,6 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from sgmkit._util.shapes import over_event
 from sgmkit.noise.seeded_noise import Noise
 
 
@@ -38,11 +39,11 @@ class Path:
         bridged = length > 0
         share = torch.where(bridged, h / torch.where(bridged, length, 1.0), 0.0)
         spread = torch.where(bridged, h * (1 - share).clamp_min(0), h).sqrt()
-        found = _wide(share, z) * piece + _wide(spread, z) * z
+        found = over_event(share, z) * piece + over_event(spread, z) * z
         if self._lengths:
             rest = torch.where(bridged, length - h, 0.0)
             self._lengths[-1] = torch.where(rest > 1e-12 * length, rest, 0.0)
-            self._pieces[-1] = torch.where(_wide(bridged, z), piece - found, piece)
+            self._pieces[-1] = torch.where(over_event(bridged, z), piece - found, piece)
         self._now = h, found
         return found
 
@@ -75,15 +76,9 @@ class Path:
                 low, high = self._lengths[i], self._lengths[i + 1]
                 self._lengths[i + 1] = torch.where(empty, low, high)
                 self._lengths[i] = torch.where(empty, 0.0, low)
-                wide = _wide(empty, self._like)
+                wide = over_event(empty, self._like)
                 low, high = self._pieces[i], self._pieces[i + 1]
                 self._pieces[i + 1] = torch.where(wide, low, high)
         while self._lengths and not bool(self._lengths[0].any()):
             self._lengths.pop(0)
             self._pieces.pop(0)
-
-
-def _wide(values: Tensor, like: Tensor) -> Tensor:
-    """``(B,)`` to broadcast against ``(B, ...)``; numbers in the dtype of ``like``."""
-    wide = values.reshape(-1, *([1] * (like.ndim - 1)))
-    return wide if values.dtype == torch.bool else wide.to(like)

@@ -7,6 +7,8 @@ velocity from one another), `prediction` (what a network may answer), `weighting
 small tools.
 """
 
+from sgmkit._util.memo import Memo, remembered
+from sgmkit._util.shapes import over_event
 from sgmkit.processes.cross_entropy import (
     control_variate,
     end_divergence,
@@ -66,6 +68,7 @@ __all__ = [
     "Kernel",
     "LinearSDE",
     "Matrix",
+    "Memo",
     "Operator",
     "Prediction",
     "ScheduleSDE",
@@ -95,8 +98,10 @@ __all__ = [
     "one_point",
     "operators",
     "ou_transition",
+    "over_event",
     "perturb",
     "place",
+    "remembered",
     "rescale_operator",
     "scaled_cholesky",
     "score_operator",

@@ -12,7 +12,7 @@ covariances stay exact.
 import torch
 from torch import Tensor
 
-from sgmkit._util.memo import tabled
+from sgmkit._util.memo import remembered
 from sgmkit.processes.matrices import ordered_transition
 from sgmkit.processes.sde import LinearSDE
 
@@ -74,7 +74,7 @@ def flow_factor(sde: LinearSDE, t: Tensor) -> Tensor:
     return found.reshape(*t.shape, *factors[0].shape).to(t)
 
 
-@tabled
+@remembered
 def _factors(sde: LinearSDE) -> tuple[Tensor, Tensor]:
     """R at 256 times, even in log t down to 1e-6 of the horizon and beyond in fewer."""
     top = torch.tensor([sde.horizon], dtype=torch.float64)

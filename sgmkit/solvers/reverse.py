@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sgmkit._util.memo import tabled
+from sgmkit._util.memo import remembered
 from sgmkit.noise import Noise
 from sgmkit.processes import (
     Act,
@@ -51,7 +51,7 @@ def _narrowed(
     return narrow(index), lambda inner: narrow(index[inner])
 
 
-@tabled
+@remembered
 def _locals(sde: LinearSDE, times: Tensor) -> dict[float, dict[str, Act]]:
     """All of these at each of ``times (n,)``."""
     kernel = sde.kernel(times)

@@ -7,7 +7,7 @@ from typing import final
 
 from torch import Tensor
 
-from sgmkit._util.memo import tabled
+from sgmkit._util.memo import remembered
 from sgmkit.processes import LinearSDE, Operator, operators
 from sgmkit.solvers.reverse import Reverse
 from sgmkit.solvers.solver import Solver
@@ -96,7 +96,7 @@ def advance(
     return point, answers[0]
 
 
-@tabled
+@remembered
 def table(scheme: Scheme, sde: LinearSDE, grid: Tensor) -> Sequence[Step]:
     """The steps of a scheme on a grid, made once."""
     return scheme.steps(sde, grid)

@@ -1,15 +1,17 @@
 """Coefficients that are computed once: for equal values only, and never for what could change."""
 
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
 from sgmkit import SeededNoise, create
-from sgmkit._util.memo import KEPT, tabled
+from sgmkit.processes import Memo, remembered
 from sgmkit_exact.exact import Exact
-from sgmkit_sdes.vp import VP
+from sgmkit_sdes.vp import VP, Geometric
 from sgmkit_solvers.ddim import DDIM
 
 
@@ -17,9 +19,9 @@ from sgmkit_solvers.ddim import DDIM
 def counted():
     calls = []
 
-    @tabled
-    def function(*args):
-        calls.append(args)
+    @remembered
+    def function(*args, **named):
+        calls.append((args, named))
         return len(calls)
 
     return function, calls
@@ -75,23 +77,90 @@ class Holder:
     inner: object
 
 
-@pytest.mark.parametrize("made", [Tuned, Loose, lambda: Holder(Loose()), lambda: nn.Linear(1, 1)])
-def test_what_could_change_is_computed_anew(counted, made):
+@pytest.mark.parametrize("build", [Tuned, Loose, lambda: Holder(Loose()), lambda: nn.Linear(1, 1)])
+def test_what_could_change_is_computed_anew(counted, build):
     function, calls = counted
-    value = made()
+    value = build()
     function(value)
     function(value)
     assert len(calls) == 2
 
 
-def test_old_tables_make_room(counted):
+def test_a_name_is_part_of_the_arguments(counted):
     function, calls = counted
-    for n in range(KEPT + 1):
+    assert function(1, b=2) == function(1, b=2)
+    assert function(1, "b", 2) != function(1, b=2)
+    assert len(calls) == 2
+
+
+def test_an_option_without_a_value_is_a_value(counted):
+    function, _ = counted
+    assert function(Geometric()) == function(Geometric(sigma2_0=None))
+    assert function(Geometric(sigma2_0=1e-5)) == 2
+
+
+def test_the_oldest_result_makes_room():
+    calls = []
+    function = remembered(lambda n: calls.append(n), kept=3)
+    for n in (0, 1, 2, 3, 3):
         function(n)
-    function(KEPT)
-    assert len(calls) == KEPT + 1
+    assert calls == [0, 1, 2, 3]
     function(0)
-    assert len(calls) == KEPT + 2
+    assert calls == [0, 1, 2, 3, 0]
+
+
+def test_memo_computes_once_and_stays_bounded():
+    memo, calls = Memo(kept=3), []
+
+    def compute(t):
+        calls.append(t)
+        return 10 * t
+
+    for t in (0.0, 0.1, 0.2, 0.3, 0.3):
+        assert memo.get(t, partial(compute, t)) == 10 * t
+    assert calls == [0.0, 0.1, 0.2, 0.3]
+    assert len(memo) == 3
+    assert memo.get(0.0, partial(compute, 0.0)) == 0.0  # the oldest made room
+    assert len(calls) == 5
+
+
+def test_pinned_values_stay_and_replace():
+    memo = Memo(kept=2)
+    assert memo.get(0.5, lambda: "single") == "single"
+    memo.pin({0.5: "grid", 0.6: "grid", 0.7: "grid"})
+    for t in (0.1, 0.2, 0.3, 0.4):
+        memo.get(t, lambda: "single")
+    assert [memo.get(t, lambda: "single") for t in (0.5, 0.6, 0.7)] == ["grid"] * 3
+
+
+def test_a_failed_computation_leaves_nothing():
+    memo = Memo()
+    with pytest.raises(ZeroDivisionError):
+        memo.get(0.0, lambda: 1 / 0)
+    assert memo.get(0.0, lambda: 1) == 1
+
+
+def test_what_is_first_needed_in_sampling_serves_training():
+    memo = Memo()
+    with torch.inference_mode():
+        memo.get(0.5, lambda: torch.ones(2))
+    weight = torch.ones(2, requires_grad=True)
+    (weight * memo.get(0.5, lambda: torch.zeros(2))).square().sum().backward()
+    assert torch.equal(weight.grad, torch.tensor([2.0, 2.0]))
+
+
+def test_nothing_of_a_graph_is_remembered():
+    memo, weight = Memo(), torch.ones(2, requires_grad=True)
+    assert not memo.get(0.5, lambda: 2 * weight).requires_grad
+
+
+def test_a_copy_has_a_memo_of_its_own():
+    memo = Memo()
+    memo.get(0.5, lambda: 1)
+    copy = deepcopy(memo)
+    assert copy.get(0.5, lambda: 2) == 1
+    copy.get(0.6, lambda: 3)
+    assert memo.get(0.6, lambda: 4) == 4
 
 
 def test_a_process_that_changes_is_sampled_as_it_is(monkeypatch):

@@ -192,7 +192,7 @@ def test_factor_takes_any_dtype():
 
 
 def test_factors_made_in_inference_serve_in_training():
-    """A network may be sampled before it is trained: what was tabled then has gradients later."""
+    """A network may be sampled before it is trained; both use the same remembered factors."""
     sde = CLD(gamma=0.123)
     t = f64([0.2, 0.6])
     with torch.inference_mode():

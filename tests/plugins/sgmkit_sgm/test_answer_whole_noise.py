@@ -187,7 +187,7 @@ def test_a_part_of_the_batch_is_asked_the_same():
 
 
 def test_training_after_sampling():
-    """What was tabled in inference mode serves a step with gradients."""
+    """What was remembered in inference mode serves a step with gradients."""
     sde = CLD(gamma=0.0777)
 
     class Linear(Network):
