@@ -30,7 +30,8 @@ from torch import Tensor
 
 from sgmkit import Batch, LinearSDE, SeededNoise, resolve
 from sgmkit.processes import TimeSampler, Weighting, normal_noise_operator, weight_matrix
-from sgmkit.training.machine import Machine, fit
+from sgmkit.training.fit import fit
+from sgmkit.training.machine import Machine
 from sgmkit.training.recipe import Experiment
 from sgmkit.training.run import Run
 
