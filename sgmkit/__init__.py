@@ -1,6 +1,32 @@
-"""sgmkit: score-based generative models, their solvers and data as plugins, compared honestly.
+"""sgmkit: train score-based generative models and compare their solvers honestly.
 
-Names are imported at first use, so that ``import sgmkit`` costs nothing and never imports torch.
+Everything below is imported at first use: ``import sgmkit`` is instant and never imports torch.
+
+    registry     components  create  resolve  time_grid  Component  hookimpl
+                 What is installed, by name; how a plugin offers a component.
+    processes    LinearSDE  ClockedSDE  ScheduleSDE  Kernel
+                 Forward processes: linear SDEs on a few phases.
+    noise        Noise  SeededNoise  RecordedNoise
+                 Randomness is an argument: a draw depends on seed, stream and sample id only.
+    solvers      Reverse  Solver  StepSolver  Multistep  Staged  Scheme  Node  Grid
+                 The reverse problem that a solver sees, the ways to write one, time grids.
+    likelihoods  Likelihood
+                 The negative log-likelihood of data, in nats, with its standard error.
+    models       Model  Network  Prior  Autoencoder  Latents  Samples  Loss  CrossEntropy
+                 What a model, its network, a prior of latents and an autoencoder must do.
+    data         Dataset  Batch  Mixture
+                 Data sets, and data whose law is known: a mixture of Gaussians.
+    evaluation   Evaluator  Context  Cell  Metric  Value  Extractor
+                 Metrics of samples or models, and the features that some of them need.
+    errors       UserError  UnknownName  BadValue  Incompatible
+                 Errors that a user can cause; each ends in one line.
+    benching     load_results
+                 The stored rows of a bench, as a pandas DataFrame.
+
+A plugin imports names from ``sgmkit``, and more from the public rooms: ``sgmkit.registry``,
+``processes``, ``noise``, ``solvers``, ``likelihoods``, ``models``, ``data``, ``evaluation``,
+``errors``, and in its tests ``testing``. What a room's ``__all__`` lists is public; modules inside
+a room are not, nor are the other packages of sgmkit. ``help(sgmkit.solvers)`` describes a room.
 """
 
 import importlib
@@ -93,6 +119,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 
 
 def __getattr__(name: str) -> object:
+    """Import a public name from its room at first use, and keep it."""
     if name == "__version__":
         from importlib.metadata import version
 
@@ -106,4 +133,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
+    """Every public name, imported already or not."""
     return sorted({*globals(), *__all__})

@@ -1,12 +1,22 @@
-"""What a user can cause: errors that end in one line, with the way out named."""
+"""Errors that a user can cause: each ends in one line that says what to do."""
+
+__all__ = [
+    "BadValue",
+    "CutShort",
+    "Incompatible",
+    "MissingFiles",
+    "UnknownName",
+    "UserError",
+    "last_line",
+]
 
 
 class UserError(Exception):
-    """A mistake in a name, a value or a path. The CLI prints its one line and exits with 2."""
+    """A mistake in a name, a value or a path: the command line prints it and exits with 2."""
 
 
 class UnknownName(UserError, LookupError):
-    """No component, option or file of that name; the message names the near miss."""
+    """No component, option or file has this name; the message names the nearest one."""
 
 
 class BadValue(UserError, ValueError):
@@ -14,17 +24,17 @@ class BadValue(UserError, ValueError):
 
 
 class Incompatible(UserError):
-    """Two components that do not go together; a bench turns this into an ``n/a`` row."""
+    """Two components that do not go together; a bench records this as an ``n/a`` row."""
 
 
 class CutShort(UserError):
-    """A file that is not whole, or never was of ours: the way out is to make it again."""
+    """A file that is incomplete, or was not written by sgmkit: it has to be made again."""
 
 
 class MissingFiles(UserError):
-    """Files that cannot be had here; the message says where to put them, or how to name them."""
+    """Files that cannot be obtained; the message says where to put them or how to name them."""
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of an error's text, or its type where it has none."""
+    """The last line of an error's message, or the name of its type if it has no message."""
     return next(reversed(str(error).strip().splitlines()), type(error).__name__)

@@ -9,6 +9,7 @@ import typer
 from sgmkit.cli.progress import progress
 from sgmkit.cli.values import one_of, positive, positives, whole, wholes
 from sgmkit.errors import BadValue, UserError
+from sgmkit.registry import defaults
 from sgmkit.training.allocator import keep_memory
 
 if TYPE_CHECKING:
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     from sgmkit.registry import Resolved
 
 NFE, TOL = "10,20,50,100", "1e-3"
-# Qualified, so that no plugin can make the defaults ambiguous by offering a name twice.
-SDES, DATA = "sdes/vp,sdes/cld", "datasets/eight-gaussians"
-TRAINED = "evaluators/sliced-wasserstein,evaluators/energy-distance,evaluators/nll"
-EVALUATORS = (
-    "evaluators/sliced-wasserstein,evaluators/energy-distance,evaluators/trajectory,evaluators/nll"
-)
 
 
 def bench(
@@ -41,9 +36,7 @@ def bench(
         str | None,
         typer.Option(metavar="X,X,...", help="Tolerances of adaptive solvers.", show_default=TOL),
     ] = None,
-    grid: Annotated[
-        str, typer.Option(help="Time grids.", show_default="logsnr")
-    ] = "solvers/logsnr",
+    grid: Annotated[str, typer.Option(help="Time grids.", show_default="logsnr")] = defaults.GRID,
     t_min: Annotated[
         str, typer.Option(metavar="T", help="Where grids end (the model's own).")
     ] = "",
@@ -128,8 +121,8 @@ def _convergence(
     convergence.check_flags(ctx)
     if out == "":
         raise BadValue("--out takes a directory or the name of a picture, not ''")
-    chosen = _resolved("solver", solvers), _resolved("sde", sde or SDES)
-    sets = _resolved("dataset", data or convergence.DATA)
+    chosen = _resolved("solver", solvers), _resolved("sde", sde or defaults.EXACT_SDES)
+    sets = _resolved("dataset", data or defaults.CONVERGENCE_DATASET)
     convergence.convergence(*chosen, sets, nfe, tol, out or convergence.OUT)
 
 
@@ -141,12 +134,12 @@ def _subjects(runs: list[str], model: str, sde: str, data: str) -> "list[Subject
     if runs and asked:
         raise BadValue("a run has its model, sde and data: name runs, or --model, --sde and --data")
     found = [Run(path) for path in runs] if runs else [] if asked else find_runs(RUNS)
-    processes = [] if found else _resolved("sde", sde or SDES)
-    sets = [] if found else _resolved("dataset", data or DATA)
+    processes = [] if found else _resolved("sde", sde or defaults.EXACT_SDES)
+    sets = [] if found else _resolved("dataset", data or defaults.EXACT_DATASET)
 
     from sgmkit.benching.subject import Subject
 
-    name = model or "exact/exact"
+    name = model or defaults.EXACT_MODEL
     exact = [Subject.of(name, process, law) for law in sets for process in processes]
     return [Subject.trained(run) for run in found] or exact
 
@@ -159,15 +152,16 @@ def _judges(subjects: "list[Subject]") -> "list[Resolved]":
     from sgmkit.registry import resolve
 
     if any(subject.source is None or len(subject.built.event) != 3 for subject in subjects):
-        trained = any(subject.source for subject in subjects)
-        return _resolved("evaluator", TRAINED if trained else EVALUATORS)
+        if any(subject.source for subject in subjects):
+            return _resolved("evaluator", defaults.VECTOR_EVALUATORS)
+        return _resolved("evaluator", defaults.EXACT_EVALUATORS)
     sets = {subject.data.label: subject.data for subject in subjects}
     grey = len(sets) == 1 and subjects[0].built.event[0] == 1
     law = next(iter(sets.values())).describe()
-    classifier = {"name": "features/classifier", "data": law}
-    extractor = classifier if grey else {"name": "features/inception"}
-    fid = resolve("evaluator", {"name": "features/fid", "extractor": extractor})
-    return [fid, *_resolved("evaluator", "evaluators/nll")]
+    classifier = {"name": defaults.GREY_EXTRACTOR, "data": law}
+    extractor = classifier if grey else {"name": defaults.COLOUR_EXTRACTOR}
+    fid = resolve("evaluator", {"name": defaults.IMAGE_EVALUATOR, "extractor": extractor})
+    return [fid, *_resolved("evaluator", defaults.LIKELIHOOD)]
 
 
 def _resolved(kind: str, text: str) -> "list[Resolved]":

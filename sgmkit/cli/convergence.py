@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 NFE = "8,16,32,64,128"
 TOLERANCES = "1e-2,1e-3,1e-4,1e-5"
-DATA = "datasets/eight-gaussians:std=0.3"
 OUT = "convergence"
 TAKEN = ("convergence", "solvers", "sde", "data", "nfe", "tol", "out")
 

@@ -8,6 +8,7 @@ import typer
 from sgmkit.cli.progress import progress
 from sgmkit.cli.values import one_of, positive, whole
 from sgmkit.errors import BadValue
+from sgmkit.registry import defaults
 from sgmkit.training.allocator import keep_memory
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ def sample(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
     solver: Annotated[
         str, typer.Option(help="Solver with options.", show_default="heun")
-    ] = "solvers/heun",
+    ] = defaults.SOLVER,
     steps: Annotated[str, typer.Option(metavar="N", help="Steps on the grid.")] = "50",
     num: Annotated[str, typer.Option(metavar="N", help="Samples.")] = "64",
     seed: Annotated[str, typer.Option(metavar="N", help="Of start and noise.")] = "0",
-    grid: Annotated[str, typer.Option(help="Time grid.", show_default="logsnr")] = "solvers/logsnr",
+    grid: Annotated[str, typer.Option(help="Time grid.", show_default="logsnr")] = defaults.GRID,
     t_min: Annotated[
         str, typer.Option(metavar="T", help="Where the grid ends (the model's own).")
     ] = "",

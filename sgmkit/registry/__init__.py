@@ -6,7 +6,6 @@ of it together). This room imports nothing of sgmkit but errors, and never torch
 """
 
 from sgmkit.registry.catalogue import (
-    Offer,
     Registry,
     components,
     create,
@@ -25,7 +24,6 @@ from sgmkit.registry.resolved import Resolved
 __all__ = [
     "KINDS",
     "Component",
-    "Offer",
     "Registry",
     "Resolved",
     "components",

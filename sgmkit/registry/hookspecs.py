@@ -7,6 +7,7 @@ import pluggy
 
 hookspec = pluggy.HookspecMarker("sgmkit")
 hookimpl = pluggy.HookimplMarker("sgmkit")
+"""Marks the function of a plugin that implements the hook: ``@hookimpl``."""
 
 KINDS: dict[str, str] = {
     "sde": "sgmkit.processes.sde:LinearSDE",

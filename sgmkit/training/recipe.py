@@ -19,7 +19,7 @@ from typing_extensions import Doc
 from sgmkit import registry
 from sgmkit._util.hashing import describe_hash
 from sgmkit.errors import BadValue, UnknownName
-from sgmkit.registry import Resolved, resolve
+from sgmkit.registry import Resolved, defaults, resolve
 from sgmkit.registry.options import Schema, near
 from sgmkit.training import recipe_tree as tree
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sgmkit.models import Model
 
 TABLES = ("model", "data", "train", "seed", "versions")
-DATA = "datasets/digits"
 OF_DATA = ("event", "likelihood", "levels")
 """What a model whose constructor names it is told of the data set."""
 MAY_CHANGE = (
@@ -115,8 +114,9 @@ class Experiment:
                 raise UnknownName(f"no table {name!r} in a recipe{near(name, TABLES)} ({listed})")
         for table in (tree.innermost(told), told["model"]):
             _check_trainable(table["name"])
-        law = resolve("dataset", tree.completed("dataset", told.get("data", DATA), DATA))
-        tree.fill(told, lambda: "mlp" if len(_dataset(law).event) == 1 else "unet")
+        spec = tree.completed("dataset", told.get("data", defaults.DATASET), defaults.DATASET)
+        law = resolve("dataset", spec)
+        tree.fill(told, lambda: _network(law))
         trained = resolve("model", told["model"])
         settings = _settings(told.get("train", {}))
         return cls(trained, law, settings, _seed(told.get("seed", 0)))
@@ -196,6 +196,12 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 @lru_cache(maxsize=2)
 def _dataset(data: Resolved) -> "Dataset":
     return data.build()
+
+
+def _network(data: Resolved) -> str:
+    """The default network for items of that shape."""
+    vectors = len(_dataset(data).event) == 1
+    return defaults.NETWORK_OF_VECTORS if vectors else defaults.NETWORK_OF_IMAGES
 
 
 def _check_trainable(name: str) -> None:

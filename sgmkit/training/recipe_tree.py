@@ -5,12 +5,11 @@ from typing import Any
 
 from sgmkit import registry
 from sgmkit.errors import BadValue
+from sgmkit.registry import defaults
 from sgmkit.registry.options import Option, parse
 from sgmkit.registry.signatures import REQUIRED
 
 Table = dict[str, Any]
-MODEL = "sgm/sgm"
-SDE = "sdes/vp"
 
 
 def copied(recipe: Mapping[str, Any]) -> Table:
@@ -53,9 +52,9 @@ def choose_inside(tree: Table, kind: str, text: str) -> None:
 
 def innermost(tree: Table) -> Table:
     """The table of the model that has no model inside, which it makes where it is not there."""
-    table = tree["model"] = named(tree.get("model", {}), MODEL)
+    table = tree["model"] = named(tree.get("model", {}), defaults.MODEL)
     while inner := _option(table["name"], "model"):
-        default = MODEL if inner.default is REQUIRED else inner.default
+        default = defaults.MODEL if inner.default is REQUIRED else inner.default
         table[inner.name] = table = named(table.get(inner.name, {}), default)
     return table
 
@@ -63,14 +62,14 @@ def innermost(tree: Table) -> Table:
 def fill(tree: Table, network: Callable[[], str]) -> None:
     """Decide what the model leaves open: an SDE, and a network where no constructor names one."""
     table = innermost(tree)
-    defaults = {"sde": lambda: SDE, "network": lambda: f"networks/{network()}"}
-    for kind, default in defaults.items():
+    fillers = {"sde": lambda: defaults.SDE, "network": network}
+    for kind, default in fillers.items():
         option = _option(table["name"], kind)
         if option is None or option.default is not REQUIRED:
             continue
         given = _table(table.get(option.name, {}))
         table[option.name] = given if "name" in given else {**given, "name": default()}
-    tree["model"] = completed("model", tree["model"], MODEL)
+    tree["model"] = completed("model", tree["model"], defaults.MODEL)
 
 
 def completed(kind: str, spec: object, default: object) -> Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 from sgmkit._util.pictures import save_grid
 from sgmkit.errors import BadValue, Incompatible
 from sgmkit.noise import SeededNoise
-from sgmkit.registry import create
+from sgmkit.registry import create, defaults
 from sgmkit.training.state import State
 
 COUNT, STEPS = 64, 36
@@ -18,10 +18,10 @@ def draw(state: State, value_range: tuple[float, float] | None, seed: int, path:
     Data that have no picture, and processes that the solver cannot integrate, get none.
     """
     noise = SeededNoise(seed, range(COUNT)).stream("samples")
-    solver = create("solver", "solvers/ddim")  # safe at few steps, on CLD as well
+    solver = create("solver", defaults.PREVIEW_SOLVER)
     model = state.model.eval()
     sde = model.reverse(noise).sde
-    grid = create("grid", "solvers/logsnr")(sde, STEPS, model.t_min)
+    grid = create("grid", defaults.GRID)(sde, STEPS, model.t_min)
     with state.averages.in_place(), suppress(BadValue, Incompatible):
         x = model.sample(COUNT, solver, grid, noise).x.float().cpu()
         save_grid(x, path, value_range)

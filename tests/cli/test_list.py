@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from annotated_types import Ge, Len
 from typing_extensions import Doc
-from sgmkit.solvers.solver import Grid
+from sgmkit import Grid
 
 @dataclass(frozen=True)
 class Steps(Grid):
