@@ -17,10 +17,10 @@ import sgmkit
 from sgmkit import Solver, create
 from sgmkit._util.files import write_atomic
 from sgmkit.convergence import Process, draw, flat, measure, one_thread, render
+from sgmkit.convergence.orders import at_tolerance
 from sgmkit.convergence.table import aligned
 from sgmkit.errors import BadValue, UserError
 from sgmkit.report.figures import to_bytes
-from sgmkit.testing.convergence import at_tolerance
 
 SOLVERS = "ddim,dpmpp,unipc,heun,rk45,euler,ssem,ssem:kick=midpoint,dpmpp:eta=1"
 SDES = "vp,edm,cld,psld"

@@ -14,7 +14,7 @@ import torch
 
 import sgmkit
 from sgmkit import SeededNoise
-from sgmkit.testing.orders import rms
+from sgmkit.convergence.orders import rms
 
 STEPS = (5, 10, 20, 50, 100)
 

@@ -15,10 +15,9 @@ import torch
 
 import sgmkit
 from sgmkit import UserError
+from sgmkit.convergence.orders import adaptive_order, measured_order
+from sgmkit.convergence.problems import Problem, gaussian, mixture
 from sgmkit.registry.options import parse_list
-from sgmkit.testing.convergence import adaptive_order
-from sgmkit.testing.orders import measured_order
-from sgmkit.testing.problems import Problem, gaussian, mixture
 from sgmkit.testing.result import NotApplicable
 
 SDES = "vp,subvp,ve,geometric,edm,cosine,linear-flow,cld,psld,hold"

@@ -37,8 +37,8 @@ def print_facts(out: "Console", spec: str) -> None:
 def _facts(solver: "Solver") -> list[tuple[str, str, str]]:
     """Name, declared and measured; on the suite's reference processes, named by their phases."""
     from sgmkit.testing import solver as suite
-    from sgmkit.testing.convergence import check_adaptive_order, check_order
     from sgmkit.testing.result import Check, perform
+    from sgmkit.testing.solver_accuracy import check_adaptive_order, check_order
 
     def measured(check: Check, words: str = "") -> str:
         found = perform(check, solver, "")
@@ -61,7 +61,7 @@ def _facts(solver: "Solver") -> list[tuple[str, str, str]]:
 
 
 def _refusals(solver: "Solver") -> list[str]:
-    from sgmkit.testing.processes import describe, processes
+    from sgmkit.convergence.reference_processes import describe, processes
 
     answers = [(describe(sde), solver.supports(sde)) for sde in processes()]
     return [f"refuses {where}: {why}" for where, why in answers if why]

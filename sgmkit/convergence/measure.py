@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 
 from sgmkit.convergence.curve import Curve, Point, point_of_flow, point_of_shares
+from sgmkit.convergence.orders import at_tolerance
+from sgmkit.convergence.outcomes import CheckFailed, NotApplicable
 from sgmkit.convergence.process import Process
 from sgmkit.convergence.weak import BLOCKS, chance, quadrature
 from sgmkit.errors import Incompatible
 from sgmkit.registry.loader import reason
 from sgmkit.solvers import Solver
-from sgmkit.testing.convergence import at_tolerance
-from sgmkit.testing.result import CheckFailed, NotApplicable
 
 _Steps = Sequence[tuple[int, int]]
 

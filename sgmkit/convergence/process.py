@@ -5,12 +5,12 @@ import functools
 import torch
 from torch import Tensor
 
+from sgmkit.convergence.probes import SilentNoise, affine_map
+from sgmkit.convergence.problems import Problem, gaussian
 from sgmkit.data import Mixture
 from sgmkit.noise import SeededNoise
 from sgmkit.processes import LinearSDE, time_at_snr
 from sgmkit.solvers import Solver, integrate
-from sgmkit.testing.probes import SilentNoise, affine_map
-from sgmkit.testing.problems import Problem, gaussian
 
 INTERVAL = (-6.0, 6.0)
 """Of log-SNR: from noise to nearly data, within the range of every built-in process."""

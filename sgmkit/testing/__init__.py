@@ -10,16 +10,20 @@ A check asks for declared facts and never for names; it says what it measured. `
 TARGET`` runs the same checks from the command line.
 """
 
-from sgmkit.testing.orders import measured_order
+from sgmkit.convergence.orders import measured_order
+from sgmkit.convergence.problems import Problem, gaussian_problems, mixture_problems
 from sgmkit.testing.result import CheckFailed, CheckResult
 from sgmkit.testing.suite import check_target, checks, parametrize_checks, run_checks
 
 __all__ = [
     "CheckFailed",
     "CheckResult",
+    "Problem",
     "check_target",
     "checks",
+    "gaussian_problems",
     "measured_order",
+    "mixture_problems",
     "parametrize_checks",
     "run_checks",
 ]

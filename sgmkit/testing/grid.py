@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import torch
 
+from sgmkit.convergence.reference_processes import describe, processes
 from sgmkit.errors import BadValue
 from sgmkit.processes import LinearSDE
 from sgmkit.solvers import Grid
-from sgmkit.testing.processes import describe, processes
 from sgmkit.testing.result import Check, global_rng_untouched, require
 
 STEPS = (1, 17)

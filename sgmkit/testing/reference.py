@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from sgmkit.convergence.problems import Problem, mixture
+from sgmkit.convergence.reference_processes import Decay
 from sgmkit.data import Batch, Dataset, Mixture, Split
 from sgmkit.evaluation import Extractor
 from sgmkit.models import Autoencoder, Latents, Model, Network, bounded
 from sgmkit.noise import Noise
 from sgmkit.processes import LinearSDE
 from sgmkit.solvers import Grid, Reverse, StepSolver
-from sgmkit.testing.problems import Problem, mixture
-from sgmkit.testing.processes import Decay
 
 
 class ReferenceData(Dataset):

@@ -8,22 +8,26 @@ from typing import Any, Literal
 
 import torch
 
+from sgmkit.convergence.outcomes import CheckFailed, NotApplicable, require
 from sgmkit.errors import UserError
+
+__all__ = [
+    "Check",
+    "CheckFailed",
+    "CheckResult",
+    "Concern",
+    "NotApplicable",
+    "global_rng_untouched",
+    "perform",
+    "require",
+]
 
 Check = Callable[[Any], str]
 """``check_<property>(component)`` returns what it measured, in a few words, or raises."""
 
 
-class CheckFailed(AssertionError):
-    """The component does not have the property."""
-
-
 class Concern(Exception):
     """The component has an unusual property that its author should know of: a warning."""
-
-
-class NotApplicable(Exception):
-    """The property makes no sense for this component: the reason."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,6 @@ class CheckResult:
     def ok(self) -> bool:
         """Whether nothing is wrong: concerns and what does not apply are not failures."""
         return self.level != "fail"
-
-
-def require(condition: bool, message: str) -> None:
-    """Fail the check with ``message`` unless ``condition``."""
-    if not condition:
-        raise CheckFailed(message)
 
 
 def perform(check: Check, component: object, subject: str) -> CheckResult:

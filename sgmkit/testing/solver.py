@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from sgmkit.convergence.orders import rms
+from sgmkit.convergence.probes import SilentNoise
+from sgmkit.convergence.problems import Problem, few, mixture
+from sgmkit.convergence.reference_processes import describe, processes
 from sgmkit.data import Mixture
 from sgmkit.noise import Noise, SeededNoise
 from sgmkit.solvers import Solver
-from sgmkit.testing.convergence import (
+from sgmkit.testing.result import Check, global_rng_untouched, require
+from sgmkit.testing.solver_accuracy import (
     check_adaptive_order,
     check_moments,
     check_no_clipping,
     check_order,
     check_uneven_steps,
 )
-from sgmkit.testing.orders import rms
-from sgmkit.testing.probes import SilentNoise
-from sgmkit.testing.problems import Problem, few, mixture
-from sgmkit.testing.processes import describe, processes
-from sgmkit.testing.result import Check, global_rng_untouched, require
 
 
 def applicable(solver: Solver) -> Iterator[Check]:

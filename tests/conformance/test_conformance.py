@@ -11,6 +11,10 @@ import pytest
 import torch
 
 import sgmkit
+from sgmkit.convergence.orders import reference, rms
+from sgmkit.convergence.probes import SilentNoise
+from sgmkit.convergence.problems import Problem, gaussian, gaussian_problems, mixture_problems
+from sgmkit.convergence.reference_processes import describe, processes
 from sgmkit.errors import BadValue, UnknownName
 from sgmkit.registry.hookspecs import KINDS
 from sgmkit.solvers import integrate
@@ -22,10 +26,6 @@ from sgmkit.testing import (
     parametrize_checks,
     run_checks,
 )
-from sgmkit.testing.orders import reference, rms
-from sgmkit.testing.probes import SilentNoise
-from sgmkit.testing.problems import Problem, gaussian, gaussian_problems, mixture_problems
-from sgmkit.testing.processes import describe, processes
 from sgmkit.testing.reference import STAND_INS, ReferenceExtractor
 from sgmkit.testing.result import CheckResult, Concern, NotApplicable, perform
 from sgmkit.testing.suite import build

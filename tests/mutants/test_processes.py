@@ -4,8 +4,8 @@ import pytest
 import torch
 from support.mutants import finds
 
+from sgmkit.convergence.reference_processes import Triple
 from sgmkit.processes import Kernel, LinearSDE, ScheduleSDE
-from sgmkit.testing.processes import Triple
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.ve import VE
 from sgmkit_sdes.vp import VP, SubVP

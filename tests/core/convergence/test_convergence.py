@@ -9,12 +9,12 @@ import torch
 from sgmkit import StepSolver, create
 from sgmkit.convergence import Curve, Point, Process, draw, flat, measure, records, render
 from sgmkit.convergence.curve import fit, jackknife, point_of_shares
+from sgmkit.convergence.probes import affine_map
+from sgmkit.convergence.problems import Problem, gaussian, tensor
 from sgmkit.convergence.process import first_coordinate
+from sgmkit.convergence.reference_processes import Both, Decay, Pair, Spread, Triple
 from sgmkit.convergence.weak import BLOCKS, chance, quadrature
 from sgmkit.data import Mixture
-from sgmkit.testing.probes import affine_map
-from sgmkit.testing.problems import Problem, gaussian, tensor
-from sgmkit.testing.processes import Both, Decay, Pair, Spread, Triple
 from sgmkit_solvers.euler import Euler
 from sgmkit_solvers.heun import Heun
 from sgmkit_solvers.rk45 import RK45

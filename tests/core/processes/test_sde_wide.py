@@ -13,11 +13,10 @@ from support.processes import f64
 
 import sgmkit
 from sgmkit import Batch, Reverse, SeededNoise
+from sgmkit.convergence.orders import at_tolerance, reference, rms
+from sgmkit.convergence.probes import SilentNoise
+from sgmkit.convergence.problems import Problem, gaussian, mixture
 from sgmkit.testing import measured_order, run_checks
-from sgmkit.testing.convergence import at_tolerance
-from sgmkit.testing.orders import reference, rms
-from sgmkit.testing.probes import SilentNoise
-from sgmkit.testing.problems import Problem, gaussian, mixture
 from sgmkit_exact.exact import Exact
 from sgmkit_networks.mlp import MLP
 from sgmkit_sdes.cld import CLD

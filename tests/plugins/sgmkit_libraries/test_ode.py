@@ -12,11 +12,11 @@ from torchdiffeq._impl.odeint import SOLVERS
 
 import sgmkit
 from sgmkit import Reverse, SeededNoise
+from sgmkit.convergence.orders import reference, rms
+from sgmkit.convergence.probes import SilentNoise
+from sgmkit.convergence.problems import mixture_problems
 from sgmkit.errors import BadValue, UserError
 from sgmkit.testing import measured_order, parametrize_checks
-from sgmkit.testing.orders import reference, rms
-from sgmkit.testing.probes import SilentNoise
-from sgmkit.testing.problems import mixture_problems
 from sgmkit_exact.exact import Exact
 from sgmkit_libraries import ode
 from sgmkit_libraries.ode import TorchDiffEq

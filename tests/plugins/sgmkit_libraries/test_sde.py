@@ -13,8 +13,8 @@ from torchsde.settings import METHODS
 
 import sgmkit
 from sgmkit import RecordedNoise, Reverse, SeededNoise
+from sgmkit.convergence.problems import gaussian_problems
 from sgmkit.testing import measured_order, parametrize_checks
-from sgmkit.testing.problems import gaussian_problems
 from sgmkit_exact.exact import Exact
 from sgmkit_libraries import sde
 from sgmkit_libraries.sde import TorchSDE

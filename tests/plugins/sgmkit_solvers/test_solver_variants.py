@@ -6,9 +6,8 @@ from support.golden_solvers_data import MIXTURE
 
 import sgmkit
 from sgmkit import SeededNoise
-from sgmkit.testing.convergence import at_tolerance
-from sgmkit.testing.orders import DOUBT, measured_order, rms
-from sgmkit.testing.problems import few, gaussian_problems, mixture_problems
+from sgmkit.convergence.orders import DOUBT, at_tolerance, measured_order, rms
+from sgmkit.convergence.problems import few, gaussian_problems, mixture_problems
 from sgmkit_exact.exact import Exact
 
 VARIANTS = (

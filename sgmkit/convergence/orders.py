@@ -1,24 +1,29 @@
 """Measured orders of convergence, over a fixed log-SNR interval."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from sgmkit.convergence.outcomes import require
+from sgmkit.convergence.probes import SilentNoise, affine_map
+from sgmkit.convergence.problems import FINEST, Problem
 from sgmkit.noise import SeededNoise
 from sgmkit.processes import place
 from sgmkit.solvers import Solver
-from sgmkit.testing.probes import SilentNoise, affine_map
-from sgmkit.testing.problems import FINEST, Problem
 
 SAMPLES = 16
 ROUNDING = 1e-8
 """Errors below this say nothing: the reference is not better."""
 DOUBT = 0.25
 """By how much a measured order may fall short of the declared one."""
+TOLERANCES = (1e-3, 1e-6)
+"""At which an adaptive solver's errors are measured."""
 RISE = 0.03
 """By how much an order that falls short must rise for still finer steps to be tried."""
 
@@ -125,3 +130,24 @@ def rms(error: Tensor) -> float:
     """Root mean square over everything; infinite where anything is not finite."""
     value = float(error.square().mean().sqrt())
     return value if math.isfinite(value) else math.inf
+
+
+def adaptive_order(solver: Solver, problem: Problem) -> tuple[list[float], float]:
+    """Errors of a deterministic solver at the `TOLERANCES`; their slope against mean calls."""
+    start, end = reference(problem)
+    errors, calls = [], []
+    for tolerance in TOLERANCES:
+        rev = problem.reverse(SilentNoise(len(start)))
+        found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
+        errors.append(rms(found - end))
+        calls.append(float(rev.calls.double().mean()))
+    gained, paid = errors[0] / max(errors[1], 1e-300), calls[1] / calls[0]
+    return errors, math.log(gained) / math.log(paid) if paid > 1 else math.nan
+
+
+def at_tolerance(solver: Solver, tolerance: float) -> Solver:
+    """The solver with both tolerances set: adaptive solvers are dataclasses with rtol and atol."""
+    fields = dataclasses.fields(solver) if dataclasses.is_dataclass(solver) else ()
+    good = {"rtol", "atol"} <= {field.name for field in fields}
+    require(good, "it is adaptive, but no dataclass with fields rtol and atol")
+    return cast("Any", dataclasses.replace)(solver, rtol=tolerance, atol=tolerance)

@@ -1,15 +1,9 @@
 """Checks of what a solver converges to, and how fast."""
 
-import dataclasses
 import math
-from typing import Any, cast
 
-from sgmkit.data import Mixture
-from sgmkit.noise import SeededNoise
-from sgmkit.solvers import Solver
-from sgmkit.testing.orders import DOUBT, measured_order, reference, rms
-from sgmkit.testing.probes import SilentNoise
-from sgmkit.testing.problems import (
+from sgmkit.convergence.orders import DOUBT, TOLERANCES, adaptive_order, measured_order, rms
+from sgmkit.convergence.problems import (
     FINEST,
     Problem,
     few,
@@ -18,21 +12,23 @@ from sgmkit.testing.problems import (
     supported,
     tensor,
 )
-from sgmkit.testing.processes import describe
+from sgmkit.convergence.reference_processes import describe
+from sgmkit.data import Mixture
+from sgmkit.noise import SeededNoise
+from sgmkit.solvers import Solver
 from sgmkit.testing.result import NotApplicable, require
 
 FAR = 40.0
 """Where the data of `check_no_clipping` lies."""
 LIMIT = 4.0
 """Standard errors that a moment may be off by."""
-TOLERANCES = (1e-3, 1e-6)
 
 
 def check_order(solver: Solver) -> str:
     """The error falls with the steps at least as fast as declared, on every process.
 
     Strong order on a mixture for a deterministic solver; weak order on a Gaussian, free of
-    noise, for a stochastic one: see `sgmkit.testing.orders`.
+    noise, for a stochastic one: see `sgmkit.convergence.orders`.
     """
     problems = gaussian_problems() if solver.stochastic else mixture_problems()
     return _orders(solver, supported(solver, problems), uneven=False)
@@ -71,19 +67,6 @@ def check_adaptive_order(solver: Solver) -> str:
         told = f"declared {solver.order}, measured {', '.join(measured)}"
         require(order >= solver.order - 1, f"{told} (error against calls)")
     return f"declared {solver.order}, measured {', '.join(measured)} (error against calls)"
-
-
-def adaptive_order(solver: Solver, problem: Problem) -> tuple[list[float], float]:
-    """Errors of a deterministic solver at the `TOLERANCES`; their slope against mean calls."""
-    start, end = reference(problem)
-    errors, calls = [], []
-    for tolerance in TOLERANCES:
-        rev = problem.reverse(SilentNoise(len(start)))
-        found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
-        errors.append(rms(found - end))
-        calls.append(float(rev.calls.double().mean()))
-    gained, paid = errors[0] / max(errors[1], 1e-300), calls[1] / calls[0]
-    return errors, math.log(gained) / math.log(paid) if paid > 1 else math.nan
 
 
 def check_moments(solver: Solver) -> str:
@@ -131,11 +114,3 @@ def check_no_clipping(solver: Solver) -> str:
         require(ratio < 0.2, told)
         worst = max(worst, ratio)
     return f"data at {FAR:g} found to {worst:.1%}"
-
-
-def at_tolerance(solver: Solver, tolerance: float) -> Solver:
-    """The solver with both tolerances set: adaptive solvers are dataclasses with rtol and atol."""
-    fields = dataclasses.fields(solver) if dataclasses.is_dataclass(solver) else ()
-    good = {"rtol", "atol"} <= {field.name for field in fields}
-    require(good, "it is adaptive, but no dataclass with fields rtol and atol")
-    return cast("Any", dataclasses.replace)(solver, rtol=tolerance, atol=tolerance)

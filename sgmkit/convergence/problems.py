@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from sgmkit.convergence.outcomes import require
+from sgmkit.convergence.reference_processes import processes
 from sgmkit.data import Mixture
 from sgmkit.noise import Noise
 from sgmkit.processes import Kernel, LinearSDE, act, perturb, time_at_snr
 from sgmkit.solvers import Predict, Reverse, Solver
-from sgmkit.testing.processes import processes
-from sgmkit.testing.result import require
 
 LOG_SNR = (-3.0, 4.0)
 """The interval over which orders are measured: from noise to nearly data, for every process."""

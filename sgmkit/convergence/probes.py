@@ -6,10 +6,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from sgmkit.convergence.outcomes import CheckFailed, NotApplicable, require
+from sgmkit.convergence.problems import Problem
 from sgmkit.noise import Noise
 from sgmkit.solvers import Solver
-from sgmkit.testing.problems import Problem
-from sgmkit.testing.result import CheckFailed, NotApplicable, require
 
 LOUD = 0.5
 """Noise of the row that shows whether responses add up."""
