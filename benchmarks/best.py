@@ -19,6 +19,7 @@ from sgmkit.benching.plan import Plan
 from sgmkit.benching.results import to_frame
 from sgmkit.benching.runner import compute
 from sgmkit.benching.subject import Subject
+from sgmkit.models import SamplingRules
 from sgmkit.registry import Resolved
 from sgmkit.registry.options import parse_list
 from sgmkit.report.summary import Entry, entries
@@ -47,7 +48,7 @@ def measured(args: argparse.Namespace) -> list[Entry]:
         resolved("grid", args.grid),
         resolved("evaluator", args.evaluators),
         nfe=[int(n) for n in args.nfe.split(",")],
-        start="prior" if args.runs else "exact",
+        rules=SamplingRules(start="prior" if args.runs else "exact"),
         samples=args.samples,
         seeds=args.seeds,
     )

@@ -16,6 +16,7 @@ from sgmkit.benching.plan import Plan
 from sgmkit.benching.results import to_frame
 from sgmkit.benching.runner import compute
 from sgmkit.benching.subject import Subject
+from sgmkit.models import SamplingRules
 from sgmkit.report import render
 from sgmkit.report.summary import Entry, entries
 
@@ -33,8 +34,9 @@ def against(quick: bool) -> None:
     }
     chosen = ([sgmkit.resolve(kind, name) for name in names[kind]] for kind in names)
     subject = Subject.of("exact", "cld", "eight-gaussians")
+    rules = SamplingRules(start="exact")
     samples, seeds = (500, 3) if quick else (2000, 5)
-    plan = Plan([subject], *chosen, steps=steps, start="exact", samples=samples, seeds=seeds)
+    plan = Plan([subject], *chosen, steps=steps, rules=rules, samples=samples, seeds=seeds)
     frame = to_frame(
         replace(row, hash=job.hash) for job in jobs_of(plan) for row in compute(job, job.evaluators)
     )

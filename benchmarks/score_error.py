@@ -43,7 +43,7 @@ def compare(run: Run, split: str, items: int) -> Line:
     """Mean squared noise error and its share of the KL bound, by interval of log-SNR."""
     data: Dataset = run.experiment.dataset
     model: Model = run.load()
-    sde: LinearSDE = model.reverse(SeededNoise(0, [0])).sde
+    sde: LinearSDE = model.sde
     exact = create("model", "exact", sde=sde, data=data, bandwidth=0.0, dtype="float32")
     n = min(items, data.size(split) or items)
     noise = SeededNoise(0, range(n))

@@ -58,14 +58,13 @@ class Bounds(Evaluator):
         noise = ctx.noise.stream("nll").select(torch.arange(len(x)))
         x, volume = values_of(ctx, x, noise)
         model = ctx.model
-        sde = model.reverse(noise).sde
-        driven = math.prod(model.state_event()) * sde.driven
+        driven = math.prod(model.state_event()) * model.sde.driven
         flow = {"probes": self.probes if driven > EXACT_TRACE_LIMIT else 0}
         flow |= {"rtol": self.tol, "atol": self.tol}
         asked: dict[Bound, dict[str, Any]] = {
             "iw-ode": {"draws": self.draws, **flow},
             "nelbo-diffusion": {"draws": self.draws},
-            "nelbo-chain": {"draws": 1, "grid": self.grid(sde, self.steps, ctx.t_min)},
+            "nelbo-chain": {"draws": 1, "grid": self.grid(model.sde, self.steps, ctx.t_min)},
         }
         size = max(1, ELEMENTS // max(driven, x[0].numel()))
         for kind, options in asked.items():

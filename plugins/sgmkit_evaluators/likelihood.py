@@ -89,7 +89,7 @@ class Nll(Evaluator):
     def _asked(self, ctx: Context, x: Tensor, noise: Noise) -> tuple[str, dict[str, Tensor]]:
         """The kind of the model's likelihood; its nats and their parts, each ``(n, ...)``."""
         model = ctx.model
-        driven = math.prod(model.state_event()) * model.reverse(noise).sde.driven
+        driven = math.prod(model.state_event()) * model.sde.driven
         probes = self.probes if driven > EXACT_TRACE_LIMIT else 0
         kind, found = "", dict[str, list[Tensor]]()
         for rows in torch.arange(len(x)).split(max(1, ELEMENTS // max(x[0].numel(), driven))):

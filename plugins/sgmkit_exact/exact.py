@@ -10,7 +10,7 @@ from typing_extensions import Doc
 
 from sgmkit import Dataset, Likelihood, LinearSDE, Model, Noise, Reverse
 from sgmkit.errors import Incompatible
-from sgmkit.likelihoods import normal_log_density
+from sgmkit.likelihoods import FlowOptions, normal_log_density
 from sgmkit.processes import Kernel, Operator, act, perturb
 from sgmkit_exact.channel import DiagonalChannel, EqualChannel
 
@@ -25,6 +25,8 @@ class Exact(Model):
     mixture of its training items, each blurred by ``bandwidth``. See `sgmkit_exact.channel` for why
     one scalar channel serves every number of phases.
     """
+
+    trainable = False
 
     def __init__(
         self,
@@ -110,26 +112,17 @@ class Exact(Model):
         end = torch.tensor(self.sde.horizon, dtype=torch.float64)
         return perturb(self._kernel(end), x, eps).to(self._dtype)
 
-    def nll(
-        self,
-        x: Tensor,
-        noise: Noise,
-        *,
-        probes: int | None = None,
-        rtol: float = 1e-5,
-        atol: float = 1e-5,
-        t_min: float | None = None,
-        y: Tensor | None = None,
+    def flow_nll(
+        self, x: Tensor, noise: Noise, t_min: float, options: FlowOptions, y: Tensor | None = None
     ) -> Likelihood:
         """The flow's likelihood, and beside it what only an exact model knows.
 
         ``parts["exact"]`` is -log p of x at t_min; ``parts["mismatch"]`` is ``log p_T(u_T) -
         log prior(u_T)``: for k = 1, ``nats - mismatch`` equals ``exact`` to the solver's tolerance.
         """
-        x = x.to(self.state_like())
-        flow = super().nll(x, noise, probes=probes, rtol=rtol, atol=atol, t_min=t_min, y=y)
+        flow = super().flow_nll(x, noise, t_min, options, y)
         end = torch.tensor(self.sde.horizon, dtype=torch.float64)
-        cut = torch.tensor(t_min or self.t_min, dtype=torch.float64)
+        cut = torch.tensor(t_min, dtype=torch.float64)
         u_T = flow.parts["u_T"]
         mismatch = self.log_prob(u_T, end) - normal_log_density(u_T, self.sde.prior_cov())
         parts = {**flow.parts, "mismatch": mismatch, "exact": -self.log_prob_data(x, cut)}

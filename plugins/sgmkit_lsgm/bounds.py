@@ -9,7 +9,6 @@ the noisy ones integrate to one.
 """
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from sgmkit import BadValue, Kernel, Latents, Likelihood, Noise
 from sgmkit.errors import Incompatible
 from sgmkit.likelihoods import (
+    FlowOptions,
     chain_excess,
     diffusion_excess,
     flow_likelihood,
@@ -30,8 +30,6 @@ from sgmkit_lsgm.divergence import at_cut, cut_kernel, own_entropy
 if TYPE_CHECKING:
     from sgmkit_lsgm.lsgm import Lsgm
 
-FLOW = {"probes": None, "rtol": 1e-5, "atol": 1e-5}
-
 
 def flow(
     model: "Lsgm",
@@ -39,7 +37,7 @@ def flow(
     noise: Noise,
     cut: float,
     draws: int,
-    options: Mapping[str, Any],
+    options: FlowOptions,
     y: Tensor | None = None,
 ) -> Likelihood:
     """One draw: the negative ELBO. More: the importance-weighted bound (Burda et al. 2016).
@@ -58,13 +56,13 @@ def flow(
         top, rev = code[0], model.reverse(source, y)
         if top.base is None:
             u, eps = at_cut(kernel, top.z, source.stream("cut"))
-            prior = flow_state_likelihood(rev, u, source, cut, **options)
+            prior = flow_state_likelihood(rev, u, source, cut, options)
             first, log_q = u[:, 0], state_log_q(top, kernel, eps)
         elif draws > 1:
             raise Incompatible("importance weights need the density of u_e: no normalising flows")
         else:
             kind = "nelbo-ode-z0"
-            prior = flow_likelihood(rev, top.z, source, cut, **options)
+            prior = flow_likelihood(rev, top.z, source, cut, options)
             first, log_q = top.z, top.log_q.flatten(1).sum(1)
         nats.append(prior.nats + log_q + _data(model, x, first, code))
         spread.append(prior.stderr)
@@ -90,7 +88,7 @@ def bound(
     """See `sgmkit.Model.bound`; kinds end in ``-z0`` behind a flow, as that of `flow`."""
     cut = t_min or model.t_min
     if kind == "iw-ode":
-        return flow(model, x, noise, cut, draws, {**FLOW, **options})
+        return flow(model, x, noise, cut, draws, FlowOptions(**options))
     if kind == "nelbo-chain" and grid is None:
         raise BadValue("the bound of a chain needs the times of its steps")
     if kind == "nelbo-chain" and grid is not None and not math.isclose(float(grid[-1]), cut):

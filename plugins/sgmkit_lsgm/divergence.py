@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sgmkit import Kernel, Latents, Noise, Prior
+from sgmkit.models import gradient_of
 from sgmkit.processes import information, kernel_entropy, perturb
 from sgmkit_lsgm.annealing import balance, coefficient
 
@@ -127,7 +128,7 @@ class Divergence(nn.Module):
         cost = share * rate * (rest * gains).sum()
         nats = found.excess.flatten(1).sum(1) + rest.detach().sum(1)
         # The excess has its gradient in the prior's loss already; here is its value.
-        loss = found.loss + cost - cost.detach() + share * rate * nats.sum()
+        loss = found.loss + gradient_of(cost) + share * rate * nats.sum()
         return Cost(loss, nats, found.loss.detach())
 
     def _alone(self, code: Sequence[Latents], share: float, even: bool) -> Cost:
@@ -140,7 +141,7 @@ class Divergence(nn.Module):
             self.channel_share.lerp_(torch.ones_like(self.channel_share), FORGET)
         told = groups.detach().sum(1)
         cost = share * (groups * gains).sum()
-        return Cost(cost - cost.detach() + share * told.sum(), told, told.new_zeros(()))
+        return Cost(gradient_of(cost) + share * told.sum(), told, told.new_zeros(()))
 
     def _join(self, prior: Prior) -> None:
         """Once the prior takes over: tell it which channels said too little to be modelled."""

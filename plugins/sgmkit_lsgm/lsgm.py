@@ -20,12 +20,14 @@ from sgmkit import (
     Batch,
     Latents,
     Likelihood,
+    LinearSDE,
     Loss,
     Model,
     Noise,
     Prior,
     Reverse,
 )
+from sgmkit.likelihoods import FlowOptions
 from sgmkit.models import Bound
 from sgmkit_lsgm import bounds
 from sgmkit_lsgm.annealing import schedule
@@ -62,6 +64,7 @@ class Lsgm(Model):
         BadValue: for options that contradict each other, or the data.
     """
 
+    states_law = True
     reached: Tensor
 
     def __init__(
@@ -187,6 +190,11 @@ class Lsgm(Model):
             told = f"pretrained '{self.pretrained}' never trained its autoencoder alone"
             raise BadValue(f"drop_inactive cannot know what is inactive: {told}; give vae_share")
 
+    @property
+    def sde(self) -> LinearSDE:
+        """The process of the prior, over the coarsest latents."""
+        return self.prior.sde
+
     def state_event(self) -> tuple[int, ...]:
         return self.autoencoder.scales[0]
 
@@ -208,20 +216,11 @@ class Lsgm(Model):
         """A draw from what the decoder says."""
         return self.observation.sample(self._told(u, noise), noise.stream("observe"))
 
-    def nll(
-        self,
-        x: Tensor,
-        noise: Noise,
-        *,
-        probes: int | None = None,
-        rtol: float = 1e-5,
-        atol: float = 1e-5,
-        t_min: float | None = None,
-        y: Tensor | None = None,
+    def flow_nll(
+        self, x: Tensor, noise: Noise, t_min: float, options: FlowOptions, y: Tensor | None = None
     ) -> Likelihood:
         """The negative ELBO whose prior is the probability flow's density: kind ``nelbo-ode``."""
-        options = {"probes": probes, "rtol": rtol, "atol": atol}
-        return bounds.flow(self, x.to(self.state_like()), noise, t_min or self.t_min, 1, options, y)
+        return bounds.flow(self, x, noise, t_min, 1, options, y)
 
     def bound(
         self, x: Tensor, noise: Noise, kind: Bound, draws: int = 1, **options: Any

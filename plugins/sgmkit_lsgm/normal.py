@@ -14,7 +14,7 @@ from sgmkit import (
     Prior,
     Reverse,
 )
-from sgmkit.models import Weigh
+from sgmkit.models import Weigh, gradient_of
 from sgmkit.processes import Operator, normal_excess, normal_noise_operator
 
 
@@ -24,6 +24,8 @@ class Normal(Prior):
     Nothing is learned. A probability flow on VP leaves its start as it is, so that samples are
     those of N(0, I) for every solver and budget.
     """
+
+    trainable = False
 
     def __init__(self, event: tuple[int, ...], sde: LinearSDE) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class Normal(Prior):
         excess = normal_excess(kernel, self.sde.data_var(), z)
         told = excess.detach()
         cost = (excess * (weight(told) if callable(weight) else weight)).sum()
-        return CrossEntropy(told, cost - cost.detach(), {})
+        return CrossEntropy(told, gradient_of(cost), {})
 
     def _eps(self, u: Tensor, t: Tensor) -> Tensor:
         if t.ndim:

@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from sgmkit import CrossEntropy, Noise
 from sgmkit.errors import Incompatible
-from sgmkit.models import Weigh
+from sgmkit.models import Weigh, gradient_of
 from sgmkit.processes import (
     control_variate,
     end_divergence,
@@ -74,7 +74,7 @@ def cross_entropy(
     excess = _path(sgm.weight(there, "likelihood"), there, error) + _known(sgm, there, z)
     told = excess.detach()
     cost = (excess * (weight(told) if callable(weight) else weight)).sum()
-    return CrossEntropy(told, own.total + cost - cost.detach(), dict(own.parts))
+    return CrossEntropy(told, own.total + gradient_of(cost), dict(own.parts))
 
 
 def _one_pass(sgm: "Sgm", z: Tensor, noise: Noise, weight: float) -> CrossEntropy:
@@ -86,7 +86,7 @@ def _one_pass(sgm: "Sgm", z: Tensor, noise: Noise, weight: float) -> CrossEntrop
     loss, known = sgm.objective(at.density, own, error), _known(sgm, at, z)
     cost = weight * known.sum()
     excess = _path(likely, at, error.detach()) + known.detach()
-    return CrossEntropy(excess, loss.total + cost - cost.detach(), dict(loss.parts))
+    return CrossEntropy(excess, loss.total + gradient_of(cost), dict(loss.parts))
 
 
 def _known(sgm: "Sgm", at: "Perturbed", z: Tensor) -> Tensor:

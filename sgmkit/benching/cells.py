@@ -16,9 +16,8 @@ from sgmkit.benching.results import Row
 from sgmkit.benching.subject import Subject
 from sgmkit.errors import BadValue
 from sgmkit.evaluation import Cell, Context
-from sgmkit.models import Model, Samples, gather, sample_batches
+from sgmkit.models import Samples, gather, sample_batches
 from sgmkit.noise import SeededNoise
-from sgmkit.processes import LinearSDE
 from sgmkit.registry import Resolved
 from sgmkit.solvers import Solver
 
@@ -103,10 +102,10 @@ class CellSource:
 
     def job(self, evaluators: Sequence[Resolved]) -> Job:
         """Its job; whether the solver fits the model is found out when it runs."""
-        plan, choice = self.plan, self.choice
+        plan, choice, rules = self.plan, self.choice, self.plan.rules
         t_min = _cut(plan, self.subject)
-        axes = {"t_min": t_min, "last": plan.last, "start": plan.start, "seed": self.seed}
-        axes |= {"steps": choice.steps, "n": plan.samples}
+        axes = {"t_min": t_min, "last": rules.last, "start": rules.start}
+        axes |= {"seed": self.seed, "steps": choice.steps, "n": plan.samples}
         description = {
             "scope": "cell",
             **_describe(self.subject),
@@ -114,7 +113,7 @@ class CellSource:
             "grid": choice.grid.describe() if choice.grid else None,
             **axes,
         }
-        images = plan.images if _has_law(self.subject) else ""
+        images = rules.images if self.subject.built.states_law else ""
         description |= {"images": images} if images == "sample" else {}
         parts = [choice.solver, *([choice.grid] if choice.grid else [])]
         row = replace(
@@ -138,13 +137,13 @@ class CellSource:
         context = _context(self.subject, self.seed, self.memo, samples.x, row.t_min)
         context.u_T, context.u_0 = samples.start, samples.u
         cost = (samples.nfe, seconds, samples.decoder_calls)
-        context.cell = Cell(solver, self.plan.last, *cost)
+        context.cell = Cell(solver, self.plan.rules.last, *cost)
         return context, replace(
             row, nfe=float(samples.nfe.double().mean()), seconds_per_sample=seconds
         )
 
     def _times(self, t_min: float) -> Tensor:
-        choice, sde = self.choice, _sde(self.subject)
+        choice, sde = self.choice, self.subject.built.sde
         if choice.grid is None:
             return torch.tensor([sde.horizon, t_min], dtype=torch.float64)
         key = (choice.grid.label, choice.steps, t_min)
@@ -163,9 +162,7 @@ class CellSource:
                 solver,
                 times,
                 self.seed,
-                last=plan.last,
-                start=plan.start,
-                images=plan.images,
+                plan.rules,
             )
         )
         return samples, (time.perf_counter() - begin) / plan.samples
@@ -231,19 +228,10 @@ def _context(
     )
 
 
-def _sde(subject: Subject) -> LinearSDE:
-    return subject.built.reverse(SeededNoise(0, [0])).sde
-
-
-def _has_law(subject: Subject) -> bool:
-    """Whether the decoder states a law of data: then its mean and its samples differ."""
-    return type(subject.built).observe is not Model.observe
-
-
 def _cut(plan: Plan, subject: Subject) -> float:
     """Where grids end, checked before any work."""
     t_min = plan.t_min or subject.built.t_min
-    horizon = _sde(subject).horizon
+    horizon = subject.built.sde.horizon
     if not 0 < t_min < horizon:
         label = subject.sde.label
         raise BadValue(f"t_min of {label!r} must lie between 0 and {horizon:g}, not {t_min:g}")

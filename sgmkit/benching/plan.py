@@ -1,16 +1,16 @@
 """What a bench is asked for, and which solvers with which budgets that comes to."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sgmkit.benching.subject import Subject
 from sgmkit.errors import BadValue
 from sgmkit.evaluation import Metric
-from sgmkit.models import Images, Start
+from sgmkit.models import SamplingRules
 from sgmkit.registry import Resolved
 from sgmkit.registry.options import spell
-from sgmkit.solvers import Last, Solver
+from sgmkit.solvers import Solver
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Plan:
         steps: budgets in steps; used where ``nfe`` is empty.
         tol: tolerances of adaptive solvers, which ignore grids and budgets.
         t_min: end of the grids; None takes each model's own.
-        last: last-step rule. start: where u_T comes from.
-        images: the mean of what a decoder says, or a draw; of no matter to models without one.
+        rules: how samples begin and end; ``images`` matters only where a decoder states a law.
         samples: for each cell. seeds: how many, 0 upwards.
     """
 
@@ -38,9 +37,7 @@ class Plan:
     steps: Sequence[int] = ()
     tol: Sequence[float] = (1e-3,)
     t_min: float | None = None
-    last: Last = "none"
-    start: Start = "prior"
-    images: Images = "mean"
+    rules: SamplingRules = field(default_factory=SamplingRules)
     samples: int = 1000
     seeds: int = 3
 
@@ -168,7 +165,7 @@ def _adaptive(solver: Resolved, tolerances: Sequence[float]) -> Iterator[Choice]
 
 
 def _fixed(plan: Plan, solver: Resolved, cost: int, grid: Resolved, budget: int) -> Choice:
-    closing = int(plan.last == "mean")  # the last-step rule is a call like any other
+    closing = int(plan.rules.last == "mean")  # the last-step rule is a call like any other
     steps = (budget - closing) // cost if plan.nfe else budget
     spent = steps * cost + closing if steps > 0 else budget
     return Choice(solver, solver.changes, grid, max(steps, 0), f"nfe={spent}")

@@ -102,9 +102,10 @@ def bench(
     chosen["evaluators"] = judges or _judges(subjects)
 
     from sgmkit.benching.plan import Plan
+    from sgmkit.models import SamplingRules
 
     rules: dict[str, Any] = {"last": last, "start": start, "images": images}
-    _bench(Plan(subjects, **chosen, **axes, **rules), out or "results", fresh)
+    _bench(Plan(subjects, **chosen, **axes, rules=SamplingRules(**rules)), out or "results", fresh)
 
 
 def _convergence(

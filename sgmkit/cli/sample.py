@@ -14,7 +14,7 @@ from sgmkit.training.allocator import keep_memory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sgmkit.models import Samples
+    from sgmkit.models import Samples, SamplingRules
     from sgmkit.registry import Resolved
     from sgmkit.training.run import Run
 
@@ -67,8 +67,11 @@ def sample(
     source = Run(run)
     name = f"{chosen[0].label.replace(':', '-')}-{steps}-seed{seed}.png"
     path = Path(out) if out else source.path / "samples" / name
-    rules = {"last": last, "images": images}
-    _sample(source, *chosen, numbers, rules, path, trajectory)
+
+    from sgmkit.models import SamplingRules
+
+    rules: dict[str, Any] = {"last": last, "images": images}
+    _sample(source, *chosen, numbers, SamplingRules(**rules), path, trajectory)
 
 
 def _sample(
@@ -76,38 +79,36 @@ def _sample(
     solver: "Resolved",
     grid: "Resolved",
     numbers: dict[str, Any],
-    rules: dict[str, Any],
+    rules: "SamplingRules",
     path: "Path",
     trajectory: bool,
 ) -> None:
     from sgmkit._util.pictures import save_strip
     from sgmkit.benching.subject import Subject
     from sgmkit.models import frames, gather, path_of, sample_batches
-    from sgmkit.noise import SeededNoise
 
     keep_memory()
     subject = Subject.trained(run)
     model, made = subject.built, solver.build()
-    sde = model.reverse(SeededNoise(0, [0])).sde
-    times = grid.build()(sde, numbers["steps"], numbers["t_min"] or model.t_min)
+    times = grid.build()(model.sde, numbers["steps"], numbers["t_min"] or model.t_min)
     seed, n = numbers["seed"], numbers["num"]
     with progress() as show:
         parts, done = [], 0
         show(0, n, "samples")
-        for part in sample_batches(model, n, made, times, seed, **rules, batch=numbers["batch"]):
+        for part in sample_batches(model, n, made, times, seed, rules, batch=numbers["batch"]):
             parts.append(part)
             done += len(part.x)
             show(done, n, "samples")
     found = gather(iter(parts))
     told = {"run": run.name, "weights": run.content, "step": run.step, "seed": seed}
-    told |= rules if found.decoder_calls else {"last": rules["last"]}
+    told |= {"last": rules.last}
+    told |= {"images": rules.images} if found.decoder_calls else {}
     told |= {"solver": solver.describe(), "grid": grid.describe(), "steps": numbers["steps"]}
     _write(subject.dataset.value_range, found, path, told)
     decoded = f" and {found.decoder_calls} of the decoder" if found.decoder_calls else ""
     print(f"{n} samples, {float(found.nfe.double().mean()):g} network calls each{decoded}: {path}")
     if trajectory:
-        last = rules["last"]
-        ways = [path_of(model, i, made, times, seed, last=last) for i in range(min(n, ROWS))]
+        ways = [path_of(model, i, made, times, seed, rules) for i in range(min(n, ROWS))]
         strip = path.with_name(f"{path.stem}-trajectory.png")
         save_strip(*frames(model, ways, COLUMNS), strip, subject.dataset.value_range)
         print(f"the way of {len(ways)} of them: {strip}")

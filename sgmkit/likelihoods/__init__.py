@@ -6,6 +6,7 @@ Read `probability_flow`, then `bounds`. This room imports processes, noise and s
 from sgmkit.likelihoods.bounds import chain_excess, diffusion_excess
 from sgmkit.likelihoods.probability_flow import (
     EXACT_TRACE_LIMIT,
+    FlowOptions,
     Likelihood,
     flow_likelihood,
     flow_state_likelihood,
@@ -14,6 +15,7 @@ from sgmkit.likelihoods.probability_flow import (
 
 __all__ = [
     "EXACT_TRACE_LIMIT",
+    "FlowOptions",
     "Likelihood",
     "chain_excess",
     "diffusion_excess",

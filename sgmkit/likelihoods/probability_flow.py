@@ -39,15 +39,26 @@ class Likelihood:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FlowOptions:
+    """How the likelihood of the probability flow is computed.
+
+    Args:
+        probes: Rademacher probes of the trace, fixed along the flow; 0 takes the exact trace; None
+            takes it up to `EXACT_TRACE_LIMIT` driven coordinates, and `PROBES` probes beyond.
+        rtol, atol: relative and absolute tolerance of the adaptive solver.
+    """
+
+    probes: int | None = None
+    rtol: float = 1e-5
+    atol: float = 1e-5
+
+
+DEFAULT = FlowOptions()
+
+
 def flow_likelihood(
-    rev: Reverse,
-    x: Tensor,
-    noise: Noise,
-    t_min: float,
-    *,
-    probes: int | None = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
+    rev: Reverse, x: Tensor, noise: Noise, t_min: float, options: FlowOptions = DEFAULT
 ) -> Likelihood:
     """``-log p_{t_min}`` of ``x`` under the probability flow of ``rev`` that ends in the prior.
 
@@ -60,28 +71,19 @@ def flow_likelihood(
         x: data, ``(B, *event)``.
         noise: streams "aux" and "probe" are drawn from.
         t_min: the cut-off e.
-        probes: Rademacher probes of the trace, fixed along the flow; 0 takes the exact trace; None
-            takes it up to `EXACT_TRACE_LIMIT` coordinates and `PROBES` probes beyond.
-        rtol, atol: tolerances of the solver.
+        options: probes of the trace and tolerances of the solver.
     """
     u, log_aux = _with_auxiliary(rev.sde, x, noise.stream("aux"), t_min)
-    found = flow_state_likelihood(rev, u, noise, t_min, probes=probes, rtol=rtol, atol=atol)
-    parts = {**found.parts, "log_aux": log_aux}
-    return Likelihood(found.nats + log_aux, found.stderr, found.kind, parts)
+    joint = flow_state_likelihood(rev, u, noise, t_min, options)
+    parts = {**joint.parts, "log_aux": log_aux}
+    return Likelihood(joint.nats + log_aux, joint.stderr, joint.kind, parts)
 
 
 def flow_state_likelihood(
-    rev: Reverse,
-    u: Tensor,
-    noise: Noise,
-    t_min: float,
-    *,
-    probes: int | None = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
+    rev: Reverse, u: Tensor, noise: Noise, t_min: float, options: FlowOptions = DEFAULT
 ) -> Likelihood:
     """``-log p_{t_min}`` of states ``u (B, k, *event)``, all phases; see `flow_likelihood`."""
-    sde = rev.sde
+    sde, probes = rev.sde, options.probes
     coordinates = u[0, 0].numel() * sde.driven
     if probes is None:
         probes = 0 if coordinates <= EXACT_TRACE_LIMIT else PROBES
@@ -104,7 +106,7 @@ def flow_state_likelihood(
 
     columns = probes or 1
     y = torch.cat([u.flatten(1), u.new_zeros(len(u), columns)], 1)
-    y = integrate(narrow, y, t_min, sde.horizon, rtol, atol)
+    y = integrate(narrow, y, t_min, sde.horizon, options.rtol, options.atol)
     u_T, gains = y[:, :width].unflatten(1, u.shape[1:]), y[:, width:]
     nats = -normal_log_density(u_T, sde.prior_cov()) - gains.mean(1)
     spread = torch.zeros_like(nats)

@@ -1,8 +1,8 @@
 """What a model is: something that offers a `Reverse` to solvers and turns states into data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, Literal
 
@@ -12,22 +12,15 @@ from torch import Tensor, nn
 from sgmkit._util.memo import remembered
 from sgmkit.data import Batch
 from sgmkit.errors import BadValue, Incompatible
-from sgmkit.likelihoods import Likelihood, flow_likelihood
-from sgmkit.noise import Noise
+from sgmkit.likelihoods import FlowOptions, Likelihood, flow_likelihood
+from sgmkit.models.loss import Loss
+from sgmkit.noise import Noise, SeededNoise
 from sgmkit.processes import LinearSDE, Operator, semidefinite_factor
 from sgmkit.solvers import Last, Reverse, Solver, finish
 
 Start = Literal["prior", "exact"]
 Images = Literal["mean", "sample"]
 Bound = Literal["iw-ode", "nelbo-diffusion", "nelbo-chain"]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A training loss, ``total ()``, and its named ``parts``, each ``()``."""
-
-    total: Tensor
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +55,15 @@ class Model(nn.Module, ABC):
     discrete: bool = False
     """Whether `nll` is of the data's own values, levels or ones, as a decoder over them states it;
     else it is of a density, and whoever asks dequantises the data first."""
+    trainable: bool = True
+    """Whether `loss` is there to be trained on; a model without one states False."""
+    states_law: bool = False
+    """Whether the decoder states a law of data: `observe` draws from it, `decode` is its mean."""
+
+    @cached_property
+    def sde(self) -> LinearSDE:
+        """The process that `reverse` reverses; a model that has it at hand sets the attribute."""
+        return self.reverse(SeededNoise(0, [0])).sde
 
     @abstractmethod
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
@@ -107,10 +109,9 @@ class Model(nn.Module, ABC):
             return self.start_exactly(noise)
         if how != "prior":
             raise BadValue(f"start {how!r} is none of prior, exact")
-        sde = self.reverse(noise, y).sde
-        shape = (len(noise.ids), sde.phases, *self.state_event())
+        shape = (len(noise.ids), self.sde.phases, *self.state_event())
         z = noise.stream("start")(self.state_like().new_empty(shape))
-        return _prior_root(sde)(z)
+        return _prior_root(self.sde)(z)
 
     def start_exactly(self, noise: Noise) -> Tensor:
         """States from the exact law of u_T."""
@@ -176,11 +177,21 @@ class Model(nn.Module, ABC):
     ) -> Likelihood:
         """Negative log-likelihood of ``x (B, *event)`` by the probability flow from ``t_min`` up.
 
-        See `flow_likelihood`; the cut-off is the model's own unless given.
+        Args:
+            x: data, ``(B, *event)``.
+            noise: of one sample id for each row.
+            probes, rtol, atol: see `sgmkit.likelihoods.FlowOptions`.
+            t_min: the cut-off; None takes the model's own.
+            y: labels ``(B,)`` or None.
         """
-        rev, cut = self.reverse(noise, y), t_min or self.t_min
-        x = x.to(self.state_like())
-        return flow_likelihood(rev, x, noise, cut, probes=probes, rtol=rtol, atol=atol)
+        options, cut = FlowOptions(probes, rtol, atol), t_min or self.t_min
+        return self.flow_nll(x.to(self.state_like()), noise, cut, options, y)
+
+    def flow_nll(
+        self, x: Tensor, noise: Noise, t_min: float, options: FlowOptions, y: Tensor | None = None
+    ) -> Likelihood:
+        """What `nll` computes, with its options as one value: a model overrides this method."""
+        return flow_likelihood(self.reverse(noise, y), x, noise, t_min, options)
 
     def bound(
         self, x: Tensor, noise: Noise, kind: Bound, draws: int = 1, **options: Any

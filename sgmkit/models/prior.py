@@ -8,7 +8,6 @@ from torch import Tensor
 
 from sgmkit.models.model import Model
 from sgmkit.noise import Noise
-from sgmkit.processes import LinearSDE
 
 Weigh = Callable[[Tensor], Tensor]
 """From nats ``(B, *event)``, without a graph, to weights that broadcast against them."""
@@ -32,13 +31,7 @@ class CrossEntropy:
 
 
 class Prior(Model):
-    """A model that latents can be trained against, jointly with the encoder that makes them.
-
-    Attributes:
-        sde: the process that it is the reverse of.
-    """
-
-    sde: LinearSDE
+    """A model that latents can be trained against, jointly with the encoder that makes them."""
 
     @abstractmethod
     def cross_entropy(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,24 @@ from sgmkit.solvers import Last, Reverse, Solver, finish
 
 NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 24}
 """State entries in a batch, by device: memory and speed only. 4,096 samples at most."""
+
+
+@dataclass(frozen=True)
+class SamplingRules:
+    """How a sample begins and ends, whatever solves in between.
+
+    Args:
+        last: rule for the way from the end of the grid to t = 0.
+        start: whether u_T is drawn from the prior or from its exact law.
+        images: the mean of the law that a decoder states, or a draw from it.
+    """
+
+    last: Last = "none"
+    start: Start = "prior"
+    images: Images = "mean"
+
+
+DEFAULT = SamplingRules()
 
 
 def batch_size(model: Model) -> int:
@@ -28,10 +47,8 @@ def sample_batches(
     solver: Solver,
     grid: Tensor,
     seed: int,
+    rules: SamplingRules = DEFAULT,
     *,
-    last: Last = "none",
-    start: Start = "prior",
-    images: Images = "mean",
     batch: int | None = None,
 ) -> Iterator[Samples]:
     """Samples 0 to n - 1 of ``seed``, some at a time; each depends on its number alone."""
@@ -39,7 +56,15 @@ def sample_batches(
     for low in range(0, n, size):
         ids = range(low, min(low + size, n))
         noise = SeededNoise(seed, ids)
-        yield model.sample(len(ids), solver, grid, noise, last=last, start=start, images=images)
+        yield model.sample(
+            len(ids),
+            solver,
+            grid,
+            noise,
+            last=rules.last,
+            start=rules.start,
+            images=rules.images,
+        )
 
 
 def gather(parts: Iterator[Samples]) -> Samples:
@@ -56,9 +81,7 @@ def path_of(
     solver: Solver,
     grid: Tensor,
     seed: int,
-    *,
-    last: Last = "none",
-    start: Start = "prior",
+    rules: SamplingRules = DEFAULT,
 ) -> tuple[Tensor, Tensor]:
     """The way of one sample: times ``(m,)``, decreasing, and states ``(m, k, *event)``.
 
@@ -70,7 +93,7 @@ def path_of(
         problem = model.reverse(noise.stream("step"))
         if reason := solver.supports(problem.sde):
             raise Incompatible(reason)
-        first = model.start(noise, start)
+        first = model.start(noise, rules.start)
         times, states = [float(grid[0])], [first[0].cpu()]
 
         def watched(u: Tensor, t: Tensor) -> Tensor:
@@ -82,8 +105,8 @@ def path_of(
 
         rev = Reverse(problem.sde, watched, problem.noise)
         u = solver.solve(rev, first, grid)
-        u = finish(rev, u, grid[-1], last)
-        end = float(grid[-1]) if last == "none" else 0.0
+        u = finish(rev, u, grid[-1], rules.last)
+        end = float(grid[-1]) if rules.last == "none" else 0.0
     way = [(t, state) for t, state in zip(times, states, strict=True) if t > end]
     told = torch.tensor([*(t for t, _ in way), end], dtype=torch.float64)
     return told, torch.stack([*(state for _, state in way), u[0].cpu()])

@@ -12,7 +12,6 @@ from sgmkit.data import Batch
 from sgmkit.errors import Incompatible
 from sgmkit.models import Loss, Model, Prior, Samples
 from sgmkit.noise import SeededNoise
-from sgmkit.processes import LinearSDE
 from sgmkit.testing import prior
 from sgmkit.testing.reference import ReferenceGrid, ReferenceSolver
 from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, require
@@ -28,16 +27,31 @@ MOVE = 0.05
 def applicable(model: Model) -> Iterator[Check]:
     """All checks; those of what a model may lack say so themselves."""
     model.eval()  # as it is used; dropout has no place in these checks
-    yield from (check_t_min, check_reverse, check_sample, check_decode, check_exact_start)
+    yield from (check_sde, check_t_min, check_reverse, check_sample, check_decode)
+    yield from (check_states_law, check_exact_start)
     yield from (check_reproducible, check_batch, check_state_dict, check_nll)
-    yield from (check_loss, check_loss_rows, check_fit, check_global_rng)
+    yield from (check_trainable, check_loss, check_loss_rows, check_fit, check_global_rng)
     if isinstance(model, Prior):
         yield from prior.applicable(model)
 
 
+def check_sde(model: Model) -> str:
+    """`sde` is the process that `reverse` reverses."""
+    own, reversed_ = model.sde, model.reverse(SeededNoise(0, [0])).sde
+    for name in ("phases", "driven", "horizon"):
+        one, other = getattr(own, name), getattr(reversed_, name)
+        require(one == other, f"sde has {name} = {one}, but the process of reverse {other}")
+    times = reversed_.horizon * torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
+    for t in times:
+        one, other = own.kernel(t), reversed_.kernel(t)
+        good = torch.equal(one.mean, other.mean) and torch.equal(one.cov, other.cov)
+        require(good, f"at t = {float(t):g} the kernel of sde is not that of reverse's process")
+    return type(own).__name__
+
+
 def check_t_min(model: Model) -> str:
     """t_min lies in (0, T)."""
-    top = _sde(model).horizon
+    top = model.sde.horizon
     require(0 < model.t_min < top, f"t_min = {model.t_min:g} is not between 0 and T = {top:g}")
     return f"t_min = {model.t_min:g}"
 
@@ -66,7 +80,7 @@ def check_reverse(model: Model) -> str:
 def check_sample(model: Model) -> str:
     """Samples have the stated shapes, are finite, and their calls are counted."""
     found = _sample(model)
-    state = (COUNT, _sde(model).phases, *model.state_event())
+    state = (COUNT, model.sde.phases, *model.state_event())
     for name, value, wanted in (
         ("x", found.x, (COUNT, *model.event)),
         ("u", found.u, state),
@@ -93,6 +107,23 @@ def check_decode(model: Model) -> str:
     return f"{tuple(u.shape[1:])} to {wanted[1:]}"
 
 
+def check_states_law(model: Model) -> str:
+    """Where `states_law`, `observe` draws about what `decode` returns; else the two are equal."""
+    noise = SeededNoise(1, range(COUNT))
+    u = model.start(noise)
+    with torch.no_grad():
+        mean = model.decode(u, noise.stream("decode"))
+        draw = model.observe(u, noise.stream("decode"))
+    require(draw.shape == mean.shape, f"observe gives {tuple(draw.shape)}, not {tuple(mean.shape)}")
+    equal = torch.equal(draw, mean)
+    require(equal or model.states_law, "observe is not decode: state states_law = True")
+    require(
+        not (equal and model.states_law),
+        "states_law is stated, but observe draws nothing: it is decode",
+    )
+    return "a law of data" if model.states_law else "data"
+
+
 def check_exact_start(model: Model) -> str:
     """``start(noise, "exact")`` draws from the law of u_T, or says that it is unknown."""
     noise = SeededNoise(1, range(COUNT))
@@ -100,7 +131,7 @@ def check_exact_start(model: Model) -> str:
         u = model.start(noise, "exact")
     except Incompatible as reason:
         raise NotApplicable(str(reason)) from None
-    wanted = (COUNT, _sde(model).phases, *model.state_event())
+    wanted = (COUNT, model.sde.phases, *model.state_event())
     require(tuple(u.shape) == wanted, f"exact starts are {tuple(u.shape)}, not {wanted}")
     require(bool(u.isfinite().all()), "exact starts are not finite")
     return "known"
@@ -148,6 +179,18 @@ def check_nll(model: Model) -> str:
         require(bool(value.isfinite().all()), f"{name} is not finite")
     require(bool(found.kind), "the kind of the likelihood is not named")
     return f"kind {found.kind}"
+
+
+def check_trainable(model: Model) -> str:
+    """`trainable` says whether there is a loss to train on."""
+    try:
+        _loss(model)
+    except NotApplicable as reason:
+        fix = "state trainable = False"
+        require(not model.trainable, f"it says it is trainable, but its loss: {reason}; {fix}")
+        return "no"
+    require(model.trainable, "it says it is not trainable, but has a loss: leave trainable True")
+    return "yes"
 
 
 def check_loss(model: Model) -> str:
@@ -206,13 +249,9 @@ def check_global_rng(model: Model) -> str:
     return "untouched"
 
 
-def _sde(model: Model) -> LinearSDE:
-    return model.reverse(SeededNoise(0, [0])).sde
-
-
 def _sample(model: Model, seed: int = 1, ids: list[int] | None = None) -> Samples:
     noise = SeededNoise(seed, range(COUNT) if ids is None else ids)
-    grid = ReferenceGrid()(_sde(model), STEPS, model.t_min)
+    grid = ReferenceGrid()(model.sde, STEPS, model.t_min)
     return model.sample(len(noise.ids), ReferenceSolver(), grid, noise)
 
 

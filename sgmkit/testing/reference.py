@@ -41,6 +41,7 @@ class ReferenceModel(Model):
 
     event = (2,)
     t_min = 0.01
+    trainable = False
 
     def __init__(self) -> None:
         super().__init__()

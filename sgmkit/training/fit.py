@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from sgmkit.data import Dataset
-from sgmkit.errors import UserError
+from sgmkit.errors import BadValue, UserError
 from sgmkit.models import Model
 from sgmkit.training.batches import Batches
 from sgmkit.training.keeper import Keeper, Show, interruptible
@@ -60,6 +60,8 @@ def fit(
     """
     machine.check(experiment.settings)
     model = experiment.build()
+    if not model.trainable:
+        raise BadValue(f"model {experiment.model.short!r} has nothing to train with these options")
     good, aside = Run(path).last_good() if is_run(path) else (None, [])
     if good is None:
         model.begin()

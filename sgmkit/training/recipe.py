@@ -112,8 +112,8 @@ class Experiment:
             if name not in TABLES:
                 listed = ", ".join(TABLES[:-1])
                 raise UnknownName(f"no table {name!r} in a recipe{near(name, TABLES)} ({listed})")
-        for table in (tree.innermost(told), told["model"]):
-            _check_trainable(table["name"])
+        _check_trainable(tree.innermost(told)["name"], inner=True)
+        _check_trainable(told["model"]["name"])
         spec = tree.completed("dataset", told.get("data", defaults.DATASET), defaults.DATASET)
         law = resolve("dataset", spec)
         tree.fill(told, lambda: _network(law))
@@ -204,11 +204,15 @@ def _network(data: Resolved) -> str:
     return defaults.NETWORK_OF_VECTORS if vectors else defaults.NETWORK_OF_IMAGES
 
 
-def _check_trainable(name: str) -> None:
-    """Complain about a model that states no loss, before asking what else it needs."""
-    from sgmkit.models import Model
+def _check_trainable(name: str, inner: bool = False) -> None:
+    """Complain about a model that is not trainable, before asking what else it needs.
 
-    if registry.load("model", name).loss is Model.loss:
+    A prior inside another model need not be: its cross entropy trains the encoder.
+    """
+    from sgmkit.models import Prior
+
+    model = registry.load("model", name)
+    if not model.trainable and not (inner and issubclass(model, Prior)):
         raise BadValue(f"model {name!r} has nothing to train: sgmkit bench takes it as it is")
 
 

@@ -20,8 +20,7 @@ def draw(state: State, value_range: tuple[float, float] | None, seed: int, path:
     noise = SeededNoise(seed, range(COUNT)).stream("samples")
     solver = create("solver", defaults.PREVIEW_SOLVER)
     model = state.model.eval()
-    sde = model.reverse(noise).sde
-    grid = create("grid", defaults.GRID)(sde, STEPS, model.t_min)
+    grid = create("grid", defaults.GRID)(model.sde, STEPS, model.t_min)
     with state.averages.in_place(), suppress(BadValue, Incompatible):
         x = model.sample(COUNT, solver, grid, noise).x.float().cpu()
         save_grid(x, path, value_range)

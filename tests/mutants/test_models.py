@@ -6,7 +6,7 @@ import pytest
 import torch
 from support.mutants import finds
 
-from sgmkit import Batch, Loss, SeededNoise
+from sgmkit import Batch, Loss, Model, Reverse, SeededNoise
 from sgmkit.testing import run_checks
 from sgmkit.testing.reference import ReferenceNetwork
 from sgmkit.testing.suite import build
@@ -127,9 +127,58 @@ class Noisy(Sound):
         return torch.nn.functional.dropout(super().eps(u, t, y), 0.5, training=True)
 
 
+class OtherProcess(Sound):
+    """It states another process than the one it reverses."""
+
+    def reverse(self, noise, y=None):
+        return Reverse(VP(beta_max=19.0), self.eps, noise)
+
+
+class Longer(VP):
+    horizon = 2.0
+
+
+class OtherHorizon(Sound):
+    def reverse(self, noise, y=None):
+        return Reverse(Longer(), self.eps, noise)
+
+
+class Untrainable(Sound):
+    """It has a loss, and denies it."""
+
+    trainable = False
+
+
+class NoLoss(Sound):
+    """It has no loss, and does not say so."""
+
+    def loss(self, batch, noise, progress):
+        return Model.loss(self, batch, noise, progress)
+
+
+class UnstatedLaw(Sound):
+    """Its decoder states a law, and the model does not say so."""
+
+    def observe(self, u, noise):
+        mean = self.decode(u)
+        return mean + noise(mean)
+
+
+class NoLaw(Sound):
+    """It says that its decoder states a law; there is only a mean."""
+
+    states_law = True
+
+
 @pytest.mark.parametrize(
     ("mutant", "name", "told"),
     [
+        (OtherProcess, "check_sde", "the kernel of sde is not that of reverse's process"),
+        (OtherHorizon, "check_sde", "sde has horizon = 1.0, but the process of reverse 2.0"),
+        (Untrainable, "check_trainable", "it says it is not trainable, but has a loss"),
+        (NoLoss, "check_trainable", "it says it is trainable, but its loss: NoLoss has nothing"),
+        (UnstatedLaw, "check_states_law", "observe is not decode: state states_law = True"),
+        (NoLaw, "check_states_law", "states_law is stated, but observe draws nothing"),
         (Rows, "check_loss", "the loss has shape (5,), not ()"),
         (RowsAsAPart, "check_loss", "rows has shape (5,), not ()"),
         (InfinitePart, "check_loss", "log is not finite"),

@@ -9,7 +9,12 @@ from scipy import stats
 from support.golden_solvers_data import MIXTURE, SDES, Items, Law, close, numbers
 
 from sgmkit import Reverse, SeededNoise
-from sgmkit.likelihoods import EXACT_TRACE_LIMIT, flow_likelihood, normal_log_density
+from sgmkit.likelihoods import (
+    EXACT_TRACE_LIMIT,
+    FlowOptions,
+    flow_likelihood,
+    normal_log_density,
+)
 from sgmkit.likelihoods.probability_flow import PROBES
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
@@ -169,7 +174,7 @@ def test_labels_reach_the_rows_they_belong_to():
     noise = SeededNoise(0, range(5))
     rev = Reverse(sde, narrow(torch.arange(5)), noise, narrow)
     x = torch.tensor([[-1.2], [0.9], [1.4], [0.3], [-0.5]], dtype=torch.float64)
-    out = flow_likelihood(rev, x, noise, 1e-3, rtol=1e-7, atol=1e-7)
+    out = flow_likelihood(rev, x, noise, 1e-3, FlowOptions(rtol=1e-7, atol=1e-7))
     cut = torch.tensor(1e-3, dtype=torch.float64)
     for label, model in enumerate(models):
         own = labels == label

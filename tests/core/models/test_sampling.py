@@ -5,7 +5,7 @@ import torch
 
 from sgmkit import create, time_grid
 from sgmkit.errors import Incompatible
-from sgmkit.models import gather, path_of, sample_batches
+from sgmkit.models import SamplingRules, gather, path_of, sample_batches
 from sgmkit.models.sampling import batch_size
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
@@ -43,8 +43,9 @@ def test_a_batch_holds_so_many_numbers():
 def test_a_path_ends_in_the_sample(name, last):
     model, solver = exact(CLD()), create("solver", name)
     grid = time_grid("logsnr", model.sde, 6, model.t_min)
-    whole = gather(sample_batches(model, 5, solver, grid, 1, last=last))
-    times, states = path_of(model, 3, solver, grid, 1, last=last)
+    rules = SamplingRules(last)
+    whole = gather(sample_batches(model, 5, solver, grid, 1, rules))
+    times, states = path_of(model, 3, solver, grid, 1, rules)
     assert (times.diff() < 0).all()
     assert float(times[0]) == 1.0
     assert float(times[-1]) == (model.t_min if last == "none" else 0.0)
