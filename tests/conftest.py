@@ -4,13 +4,14 @@ import sys
 
 import pytest
 from support.bench_fixtures import parts, planned, run
+from support.cli_site import cli_site
 from support.lsgm_runs import place
 from support.throwaway import hook, write_distribution
 from support.train_fixtures import tiny
 
 from sgmkit.registry import Registry, loader
 
-__all__ = ["parts", "place", "planned", "run", "tiny"]
+__all__ = ["cli_site", "parts", "place", "planned", "run", "tiny"]
 
 KINDS = {"solver": "tw_core:Solver", "sde": "tw_core:Process", "model": "tw_core:Model"}
 

@@ -1,50 +1,76 @@
-"""The command line. Heavy imports stand inside the commands: ``--help`` must stay instant."""
+"""The Typer application: all verbs, and how every command ends. Imports nothing heavy."""
 
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from sgmkit.cli.bench import bench
-from sgmkit.cli.check import check
-from sgmkit.cli.info import info
-from sgmkit.cli.new_plugin import new_plugin
-from sgmkit.cli.printing import console, table
-from sgmkit.cli.report import report
-from sgmkit.cli.sample import sample
-from sgmkit.cli.train import train
+from sgmkit.cli.bench import bench_command
+from sgmkit.cli.check import check_command
+from sgmkit.cli.info import info_command
+from sgmkit.cli.list import list_command
+from sgmkit.cli.new_plugin import new_plugin_command
+from sgmkit.cli.plugins import plugins_command
+from sgmkit.cli.report import report_command
+from sgmkit.cli.sample import sample_command
+from sgmkit.cli.train import train_command
+from sgmkit.cli.values import NotAccepted
 from sgmkit.errors import UserError
-
-app = typer.Typer(
-    name="sgmkit",
-    help="Train and compare score-based generative models; everything is a plugin.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
 # Typer brings its own copy of click and exports one of its errors: this is the base of them all.
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 
+class _HelpWithoutType:
+    """Typer prints ``<bool>`` beside every flag; an empty metavar says that it takes no value."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.metavar = ""
+        return option
+
+
+class _Command(_HelpWithoutType, TyperCommand):
+    pass
+
+
+class _Group(_HelpWithoutType, TyperGroup):
+    pass
+
+
+app = typer.Typer(
+    name="sgmkit",
+    cls=_Group,
+    help="Train score-based generative models and compare their solvers. Every process, solver, "
+    "network, model, data set and evaluator is a plugin.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 2 for what a user can cause, in one line."""
-    given = list(sys.argv[1:] if args is None else args)
+    """Run one command and return its exit code: 2, and one line, for what a user can cause."""
+    words = list(sys.argv[1:] if args is None else args)
     try:
-        with typer.main.get_command(app).make_context("sgmkit", given or ["--help"]) as ctx:
+        with typer.main.get_command(app).make_context("sgmkit", words or ["--help"]) as ctx:
             ctx.command.invoke(ctx)
             sys.stdout.flush()
     except typer.Exit as stop:
         return stop.exit_code
+    except NotAccepted as error:
+        return _complain(error.format_message())
     except _UsageError as error:
-        where = error.ctx.command_path if error.ctx else "sgmkit"
-        return _complain(f"{error.format_message().rstrip('.')} ({where} --help)")
+        command = error.ctx.command_path if error.ctx else "sgmkit"
+        return _complain(f"{error.format_message().rstrip('.')} ({command} --help)")
     except UserError as error:
         return _complain(str(error))
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted")
-    except BrokenPipeError:  # `sgmkit list | head`: what is left to say has no reader
+    except BrokenPipeError:  # `sgmkit list | head` closes the pipe: nobody reads the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     return 0
@@ -55,8 +81,8 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         import sgmkit
 
         print(sgmkit.__version__)
@@ -68,61 +94,26 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version",
+            metavar="",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
         ),
     ] = False,
 ) -> None:
     pass
 
 
-@app.command("list")
-def list_components(
-    kind: Annotated[str, typer.Argument(help="sde, model, solver, ...; all by default.")] = "",
-) -> None:
-    """List what is installed."""
-    from sgmkit import registry
-    from sgmkit.registry.hookspecs import KINDS
-
-    rows = table("kind", "name", "aliases", "summary", "plugin")
-    for each in [kind] if kind else KINDS:
-        for name, offer in registry.offers(each).items():
-            aliases = ", ".join(offer.component.aliases)
-            rows.add_row(each, name, aliases, offer.component.summary, offer.plugin.name)
-    console().print(rows)
-
-
-app.command()(info)
-
-
-@app.command()
-def plugins(
-    traceback: Annotated[
-        str, typer.Option(metavar="NAME", help="Print why a plugin failed, in full.")
-    ] = "",
-) -> None:
-    """Show every installed plugin, and why a broken one is broken."""
-    from sgmkit import registry
-    from sgmkit.errors import UnknownName
-    from sgmkit.registry.options import near
-
-    found = registry.plugins()
-    if traceback:
-        names = [plugin.name for plugin in found]
-        if traceback not in names:
-            raise UnknownName(f"no plugin named {traceback!r}{near(traceback, names)}")
-        for plugin in found:
-            if plugin.name == traceback:
-                print(plugin.traceback or f"plugin {traceback!r} loaded without an error")
-        return
-    rows = table("plugin", "distribution", "version", "state", "offers, or why not")
-    for plugin in found:
-        state = f"failed at {plugin.stage}" if plugin.stage else "ok"
-        offers = ", ".join(f"{x.kind} {x.name}" for x in plugin.components)
-        rows.add_row(
-            plugin.name, plugin.distribution, plugin.version, state, plugin.reason or offers
-        )
-    console().print(rows)
-
-
-for _verb in (train, sample, bench, report, check, new_plugin):
-    app.command()(_verb)
+for _name, _function in {
+    "list": list_command,
+    "info": info_command,
+    "plugins": plugins_command,
+    "train": train_command,
+    "sample": sample_command,
+    "bench": bench_command,
+    "report": report_command,
+    "check": check_command,
+    "new-plugin": new_plugin_command,
+}.items():
+    app.command(_name, cls=_Command)(_function)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NFE, TOL = "10,20,50,100", "1e-3"
 
 
-def bench(
+def bench_command(
     ctx: typer.Context,
     runs: Annotated[
         list[str] | None,
@@ -62,12 +62,16 @@ def bench(
         typer.Option(metavar="DIR", help="Where results go.", show_default="results"),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Compute again what is found; after a change of code.")
+        bool,
+        typer.Option(
+            "--fresh", metavar="", help="Compute stored cells again, say after a change of code."
+        ),
     ] = False,
     convergence: Annotated[
         bool,
         typer.Option(
             "--convergence",
+            metavar="",
             help="Measure orders instead: error against NFE with slopes, on exact models; the "
             "figure and rows go to --out DIR or FILE.png (convergence).",
         ),
@@ -124,7 +128,7 @@ def _convergence(
         raise BadValue("--out takes a directory or the name of a picture, not ''")
     chosen = _resolved("solver", solvers), _resolved("sde", sde or defaults.EXACT_SDES)
     sets = _resolved("dataset", data or defaults.CONVERGENCE_DATASET)
-    convergence.convergence(*chosen, sets, nfe, tol, out or convergence.OUT)
+    convergence.measure_convergence(*chosen, sets, nfe, tol, out or convergence.OUT)
 
 
 def _subjects(runs: list[str], model: str, sde: str, data: str) -> "list[Subject]":

@@ -1,4 +1,4 @@
-"""`sgmkit bench --convergence`: orders measured on exact models, as a table, a figure and rows."""
+"""`sgmkit bench --convergence`: orders measured on exact models: a table, a figure and rows."""
 
 import shlex
 import sys
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 NFE = "8,16,32,64,128"
 TOLERANCES = "1e-2,1e-3,1e-4,1e-5"
 OUT = "convergence"
+"""Defaults of ``--nfe``, ``--tol`` and ``--out`` here."""
 TAKEN = ("convergence", "solvers", "sde", "data", "nfe", "tol", "out")
+"""The parameters of ``bench`` that matter here."""
 
 
 def check_flags(ctx: typer.Context) -> None:
-    """Complain about flags that would not matter."""
+    """Complain about options that would have no effect."""
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
         if source and source.name == "COMMANDLINE" and param.name not in TAKEN:
-            said = "runs" if param.name == "runs" else param.opts[0]
+            option = "runs" if param.name == "runs" else param.opts[0]
             raise BadValue(
                 f"--convergence is measured on exact models, over one interval of log-SNR: "
-                f"leave out {said} (it takes --solvers, --sde, --data, --nfe, --tol and --out)"
+                f"leave out {option} (it takes --solvers, --sde, --data, --nfe, --tol and --out)"
             )
 
 
-def convergence(
+def measure_convergence(
     solvers: "list[Resolved]",
     sdes: "list[Resolved]",
     sets: "list[Resolved]",
@@ -42,7 +44,11 @@ def convergence(
     tol: str | None,
     out: str,
 ) -> None:
-    """Measure, print and write; a solver that raises is a row with its reason, and status 1."""
+    """Measure, print and write; a solver that raises becomes a row with its reason.
+
+    Raises:
+        typer.Exit: status 1, if a solver raised.
+    """
     budgets = wholes("--nfe", nfe or NFE)
     tolerances = positives("--tol", TOLERANCES if tol is None else tol)
     if len(sets) > 1:
@@ -52,13 +58,13 @@ def convergence(
     from sgmkit.benching.results import Store
 
     Store(picture.parent).check_writable()
-    found = _measured(solvers, sdes, sets[0], budgets, tolerances)
+    measured = _measured(solvers, sdes, sets[0], budgets, tolerances)
 
     from sgmkit.convergence import render
 
-    print(render(found, sets[0].label), end="")
-    _write(found, sets[0].label, picture)
-    failed = [curve for curve in found if curve.status == "failed"]
+    print(render(measured, sets[0].label), end="")
+    _write(measured, sets[0].label, picture)
+    failed = [curve for curve in measured if curve.status == "failed"]
     for curve in failed:
         print(f"failed: {curve.reason} ({curve.solver} {curve.sde})", file=sys.stderr)
     if failed:
@@ -66,7 +72,7 @@ def convergence(
 
 
 def _picture(out: str) -> Path:
-    """Where the figure goes; the rows go beside it, under its name."""
+    """Path of the figure; the files with rows get the same name with another suffix."""
     from sgmkit.report import PICTURES
 
     path = Path(out or OUT)
@@ -91,22 +97,22 @@ def _measured(
     if law is None:
         raise BadValue(f"--data {data.label} states no law; eight-gaussians does")
     processes = {sde.label: Process(sde.built, flat(law)) for sde in sdes}
-    makers = {solver.label: solver.built for solver in solvers}
-    found, total = [], len(processes) * len(makers)
+    built = {solver.label: solver.built for solver in solvers}
+    measured, total = [], len(processes) * len(built)
     with one_thread(), progress() as show:
         show(0, total, "")
-        for curve in curves(processes, makers, budgets, tolerances):
-            found.append(curve)
-            show(len(found), total, f"{curve.solver} {curve.sde}")
-    return found
+        for curve in curves(processes, built, budgets, tolerances):
+            measured.append(curve)
+            show(len(measured), total, f"{curve.solver} {curve.sde}")
+    return measured
 
 
-def _write(found: "Sequence[Curve]", data: str, picture: Path) -> None:
+def _write(measured: "Sequence[Curve]", data: str, picture: Path) -> None:
     from sgmkit._util.files import write_atomic
     from sgmkit.convergence import draw, records, to_csv, to_json
     from sgmkit.report.figures import to_bytes
 
-    rows, drawn = records(found, data), draw(found)
+    rows, drawn = records(measured, data), draw(measured)
     files = {".json": to_json(rows), ".csv": to_csv(rows)}
     if drawn is not None:
         files[picture.suffix] = to_bytes(drawn, picture.suffix.lstrip("."))
@@ -115,9 +121,9 @@ def _write(found: "Sequence[Curve]", data: str, picture: Path) -> None:
         for suffix, content in files.items():
             write_atomic(picture.with_suffix(suffix), content)
     except OSError as error:
-        where = picture.parent
+        reason = error.strerror or error
         raise UserError(
-            f"cannot write in '{where}': {error.strerror or error}; choose another with --out"
+            f"cannot write in '{picture.parent}': {reason}; choose another with --out"
         ) from None
     names = [shlex.quote(str(picture.with_suffix(suffix))) for suffix in files]
     print(f"\nwritten: {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""`sgmkit info`: one component, its options, and of a solver what it declares and what it does."""
+"""`sgmkit info`: a component and its options; of a solver also its facts, declared and measured."""
 
 import re
 import typing
@@ -17,27 +17,32 @@ if TYPE_CHECKING:
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
 _LENGTHS = {"min_length": "length >=", "max_length": "length <="}
 WIDE = 100
-"""Width from which on the bounds have a column of their own."""
+"""Least width of the terminal, in columns, at which the bounds get a column of their own."""
 FOLD = 22
-"""Width of the default's column, at most."""
+"""Greatest width of the columns of defaults and of chosen values."""
 LEAST = FOLD + 34
-"""Width of all columns but the names', at least."""
+"""Least width of all columns other than that of the names."""
 
 
-def info(
-    kind: Annotated[str, typer.Argument(help="sde, model, solver, ...")],
-    name: Annotated[str, typer.Argument(help="As shown by sgmkit list, with options or without.")],
+def info_command(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="sde, model, solver, ...")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name that `sgmkit list` shows, with options or without."
+        ),
+    ],
 ) -> None:
-    """Show one component and its options; of a solver its facts, declared and measured."""
+    """Show a component and its options; of a solver also its facts, declared and measured."""
     import inspect
 
     from sgmkit import registry
     from sgmkit.registry.options import parse
 
-    bare, given = parse(name)
+    bare, chosen = parse(name)
     offer = registry.find(kind, bare)
     schema = registry.schema(kind, bare)
-    _check_options(schema, given)
+    _check_options(schema, chosen)
     plugin, component = offer.plugin, offer.component
     out = console()
     out.print(f"{kind} {offer.qualified} ({plugin.distribution} {plugin.version})")
@@ -46,48 +51,69 @@ def info(
         out.print(f"aliases: {', '.join(component.aliases)}")
     paragraph = (inspect.getdoc(schema.cls) or "").split("\n\n")[0]
     out.print(f"\n{' '.join(paragraph.split())}")
-    _print_options(out, schema, given)
+    _print_options(out, schema, chosen)
     if kind == "solver":
-        from sgmkit.cli import facts
-
-        facts.print_facts(out, name)
+        _print_facts(out, name)
 
 
-def _check_options(schema: "Schema", given: dict[str, str]) -> None:
-    """Complain about what is given; what is needed besides need not be given here."""
+def _print_facts(out: "Console", spec: str) -> None:
+    """A row for each declared fact beside what is measured of it; then the processes it refuses.
+
+    Of a solver that cannot be built, the reason is printed instead.
+    """
+    from sgmkit.cli import check
+    from sgmkit.errors import UserError
+
+    try:
+        solver = check.build_solver(spec)
+    except UserError as error:
+        out.print(f"not measured: {error}")
+        return
+    rows = table("fact", "declared", "measured")
+    for fact in check.solver_facts(solver):
+        rows.add_row(*fact)
+    out.print(rows)
+    out.print(f"citation: {solver.citation or 'none'}")
+    for line in check.refusals(solver):
+        out.print(line)
+
+
+def _check_options(schema: "Schema", chosen: dict[str, str]) -> None:
+    """Complain about a wrong option; required components may be left out here."""
     from sgmkit import registry
 
     for option in schema.components:
-        if option.name in given:
-            registry.resolve(option.kind, given[option.name])
-    schema.values({**{option.name: "" for option in schema.components}, **given})
+        if option.name in chosen:
+            registry.resolve(option.kind, chosen[option.name])
+    schema.values({**{option.name: "" for option in schema.components}, **chosen})
 
 
-def _print_options(out: "Console", schema: "Schema", given: dict[str, str]) -> None:
+def _print_options(out: "Console", schema: "Schema", chosen: dict[str, str]) -> None:
+    """The table of options: type, default, the value that the user chose, bounds and meaning."""
     if not schema.options:
         out.print("\nno options")
         return
     apart = out.width >= WIDE  # else the bounds stand below the type
-    chosen = ["given"] if given else []
-    rows = table("option", "type", "default", *chosen, *(["bounds"] if apart else []), "meaning")
+    headers = ["option", "type", "default", *(["chosen"] if chosen else [])]
+    rows = table(*headers, *(["bounds"] if apart else []), "meaning")
     for option in schema.options.values():
         words, bounds, meaning = _describe(option)
         kind = words if apart or not bounds else f"{words}\n{bounds}"
-        values = [_default(option), *(given.get(option.name, "") for _ in chosen)]
+        values = [_default(option), *([chosen.get(option.name, "")] if chosen else [])]
         limits = [bounds] if apart else []
         rows.add_row(option.name, kind, *map(_folded, values), *limits, meaning)
-    # No name is cut: a terminal that is narrower still breaks the lines itself.
+    # No name is cut: a terminal that is narrower than this breaks the lines itself.
     out.width = max(out.width, max(map(len, schema.options)) + LEAST)
     out.print(rows)
 
 
 def _folded(text: str) -> str:
-    """On lines of at most `FOLD` columns, which end where an option or an item does if they can."""
+    """``text`` in lines of at most `FOLD` columns, broken after ``:`` or ``,`` where possible."""
     return "\n".join(re.findall(rf".{{1,{FOLD}}}$|.{{0,{FOLD - 1}}}[:,]|.{{1,{FOLD}}}", text))
 
 
 def _default(option: "Option") -> str:
-    """The default as one would write it: a component as reports name it."""
+    """The default as a user would write it; a component by its short label, as in reports."""
     from sgmkit import registry
     from sgmkit.errors import UserError
     from sgmkit.registry.options import REQUIRED, spell
@@ -97,13 +123,13 @@ def _default(option: "Option") -> str:
     if option.kind and isinstance(option.default, str | Mapping):
         try:
             return registry.resolve(option.kind, option.default).label
-        except UserError:  # not installed, say, which is not for this command to judge
+        except UserError:  # it may not be installed: then its name is shown as written
             pass
     return spell(option.default)
 
 
 def _describe(option: "Option") -> tuple[str, str, str]:
-    """Type, bounds and meaning of an option, in words."""
+    """Type, bounds and meaning of an option, from its annotation, in words."""
     from annotated_types import GroupedMetadata
     from typing_extensions import Doc
 

@@ -1,4 +1,4 @@
-"""`sgmkit new-plugin`: a project that is installed, checked and tested as it stands."""
+"""`sgmkit new-plugin`: writes a plugin project that installs, conforms and passes its tests."""
 
 import importlib.util
 import keyword
@@ -9,24 +9,34 @@ from typing import Annotated
 
 import typer
 
-from sgmkit.cli.values import one_of
+from sgmkit.cli.values import check_choice
 from sgmkit.errors import BadValue
+from sgmkit.scaffold import EXAMPLES
 
 LONGEST = 40
+"""Characters in a name, at most."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def new_plugin(
-    name: Annotated[str, typer.Argument(help="Of the project, its plugin and its components.")],
+def new_plugin_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of the project, of its plugin and of each component."
+        ),
+    ],
     kind: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KIND",
-            help="sde, solver, evaluator or autoencoder; several with commas.",
+            help=f"Kind of component to write: {', '.join(EXAMPLES)}. Several are separated by "
+            "commas.",
             show_default="solver",
         ),
     ] = None,
-    out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes (./NAME).")] = "",
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Directory to write.", show_default="./NAME")
+    ] = "",
 ) -> None:
     """Write a plugin project with a working, tested example of each kind."""
     from pathlib import Path
@@ -35,8 +45,8 @@ def new_plugin(
 
     words = [word.strip() for text in kind or ["solver"] for word in text.split(",")]
     for word in words:
-        one_of("--kind", word, tuple(scaffold.EXAMPLES))
-    kinds = [each for each in scaffold.EXAMPLES if each in words]
+        check_choice("--kind", word, tuple(EXAMPLES))
+    kinds = [each for each in EXAMPLES if each in words]
     _check_name(name)
     _check_free(name)
     target, files = Path(out or name), scaffold.project(name, kinds)
@@ -48,7 +58,7 @@ def new_plugin(
 
 
 def _check_name(name: str) -> None:
-    """Complain unless it names a distribution, a package and components."""
+    """Complain unless the name can be that of a distribution, a package and components."""
     if not _NAME.fullmatch(name) or len(name) > LONGEST:
         slug = "-".join(re.findall(r"[a-z0-9]+", name.lower())).lstrip("0123456789-")
         hint = f"; did you mean {slug[:LONGEST].rstrip('-')!r}?" if slug else ""
@@ -57,12 +67,12 @@ def _check_name(name: str) -> None:
             f"single hyphens, beginning with a letter{hint}"
         )
     if keyword.iskeyword(name) or name == "tests":
-        why = "is where its tests go" if name == "tests" else "is a word of Python"
-        raise BadValue(f"{name!r} {why}, so that no package can have the name{_other(name)}")
+        why = "is the folder of the tests" if name == "tests" else "is a keyword of Python"
+        raise BadValue(f"{name!r} {why} and cannot be a package{_other(name)}")
 
 
 def _check_free(name: str) -> None:
-    """Complain where something that is installed has the name."""
+    """Complain if something that is installed has the name already."""
     from sgmkit import registry
     from sgmkit.registry.hookspecs import KINDS
 
@@ -74,21 +84,22 @@ def _check_free(name: str) -> None:
             if name in offer.words:
                 owner = f"plugin {offer.plugin.name!r} offers {each} {name!r} already"
                 raise BadValue(f"{owner}{_other(name)}")
-    if _distribution(name):
+    if _is_installed(name):
         raise BadValue(f"a distribution named {name!r} is installed already{_other(name)}")
     package = name.replace("-", "_")
-    found = importlib.util.find_spec(package)
-    if found and found.origin:  # a directory that happens to have the name has none
-        raise BadValue(f"a module named {package!r} is there already{_other(name)}")
+    spec = importlib.util.find_spec(package)
+    if spec and spec.origin:  # a mere directory of that name has no origin
+        raise BadValue(f"a module named {package!r} exists already{_other(name)}")
 
 
-def _distribution(name: str) -> bool:
+def _is_installed(distribution: str) -> bool:
     try:
-        metadata.distribution(name)
+        metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         return False
     return True
 
 
 def _other(name: str) -> str:
-    return f"; take another name, such as {f'my-{name}'[:LONGEST].rstrip('-')!r}"
+    """The advice that ends each complaint about a name that is taken."""
+    return f"; choose another name, such as {f'my-{name}'[:LONGEST].rstrip('-')!r}"

@@ -1,4 +1,4 @@
-"""Where the commands print, and their plain tables."""
+"""The console that commands print to, and plain tables."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -7,11 +7,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-WRAPPED = ("summary", "offers, or why not", "type", "given", "bounds", "meaning", "measured")
+WRAPPED = ("summary", "offers, or why not", "type", "chosen", "bounds", "meaning", "measured")
+"""Headers of the columns whose words may wrap; names in the other columns stay whole."""
 
 
 def console() -> "Console":
-    """Standard output; 120 columns where it is not a terminal, and no markup in anyone's text."""
+    """Standard output, 120 columns wide unless it is a terminal; text is printed without markup."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 120
@@ -19,12 +20,12 @@ def console() -> "Console":
 
 
 def table(*headers: str) -> "Table":
-    """A plain table in which only words wrap, never a name."""
+    """An empty table with these headers, in which names never wrap."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    found = Table(box=SIMPLE_HEAD, pad_edge=False)
+    empty = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in headers:
-        most = 26 if header == "type" else None  # a list of choices leaves room for meaning
-        found.add_column(header, no_wrap=header not in WRAPPED, overflow="fold", max_width=most)
-    return found
+        widest = 26 if header == "type" else None  # a long list of choices leaves room for meaning
+        empty.add_column(header, no_wrap=header not in WRAPPED, overflow="fold", max_width=widest)
+    return empty

@@ -1,4 +1,4 @@
-"""Progress on standard error, where that is a terminal."""
+"""A progress bar for the long commands."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on standard error, where that is a terminal."""
+    """A progress bar on standard error if that is a terminal: call it with done, total, label."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -7,7 +7,7 @@ import typer
 from sgmkit.errors import BadValue
 
 
-def report(
+def report_command(
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="[PATH]...", help="Results; ./results by default.")
     ] = None,

@@ -1,133 +1,175 @@
 """`sgmkit sample`: pictures and arrays from a trained run."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sgmkit.cli.progress import progress
-from sgmkit.cli.values import one_of, positive, whole
+from sgmkit.cli.values import choice, positive_number, whole_number
 from sgmkit.errors import BadValue
 from sgmkit.registry import defaults
 from sgmkit.training.allocator import keep_memory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sgmkit.models import Samples, SamplingRules
-    from sgmkit.registry import Resolved
-    from sgmkit.training.run import Run
+    from sgmkit.models import Model, Samples, SamplingRules
+    from sgmkit.solvers import Solver
 
 COLUMNS, ROWS = 10, 8
-"""Of a strip."""
+"""Moments shown of each trajectory, and trajectories in a strip."""
 
 
-def sample(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
+def sample_command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run directory of a trained model.")],
     solver: Annotated[
-        str, typer.Option(help="Solver with options.", show_default="heun")
+        str,
+        typer.Option(metavar="NAME", help="Solver, with options or without.", show_default="heun"),
     ] = defaults.SOLVER,
-    steps: Annotated[str, typer.Option(metavar="N", help="Steps on the grid.")] = "50",
-    num: Annotated[str, typer.Option(metavar="N", help="Samples.")] = "64",
-    seed: Annotated[str, typer.Option(metavar="N", help="Of start and noise.")] = "0",
-    grid: Annotated[str, typer.Option(help="Time grid.", show_default="logsnr")] = defaults.GRID,
+    steps: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="Steps of the time grid.")
+    ] = 50,
+    num: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="Samples to draw.")
+    ] = 64,
+    seed: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(0), help="Seed of u_T and all noise.")
+    ] = 0,
+    grid: Annotated[
+        str, typer.Option(metavar="NAME", help="Time grid.", show_default="logsnr")
+    ] = defaults.GRID,
     t_min: Annotated[
-        str, typer.Option(metavar="T", help="Where the grid ends (the model's own).")
-    ] = "",
-    last: Annotated[str, typer.Option(help="Last-step rule: none or mean.")] = "none",
-    images: Annotated[str, typer.Option(help="Of a decoder: its mean, or a sample.")] = "mean",
+        float | None,
+        typer.Option(
+            metavar="T",
+            parser=positive_number,
+            help="Time at which the grid ends.",
+            show_default="the model's own",
+        ),
+    ] = None,
+    last: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            parser=choice("none", "mean"),
+            help="After the last step: none, or mean, the posterior mean of the data.",
+        ),
+    ] = "none",
+    images: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            parser=choice("mean", "sample"),
+            help="Of a decoder's law of images: its mean, or a sample.",
+        ),
+    ] = "mean",
     batch: Annotated[
-        str, typer.Option(metavar="N", help="Samples at a time; changes none of them.")
-    ] = "",
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(1),
+            help="Samples to compute at a time; it does not change them.",
+            show_default="chosen by size",
+        ),
+    ] = None,
     out: Annotated[
-        str, typer.Option(metavar="FILE", help="A .png grid or .npz arrays (in RUN/samples).")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Write a picture grid (.png) or arrays (.npz) here.",
+            show_default="a .png in RUN/samples",
+        ),
     ] = "",
     trajectory: Annotated[
-        bool, typer.Option("--trajectory", help="Also a strip of the way from noise to sample.")
+        bool,
+        typer.Option(
+            "--trajectory", metavar="", help="Also draw a strip from noise to sample beside it."
+        ),
     ] = False,
 ) -> None:
-    """Draw samples from a run: a grid as PNG, or arrays as npz."""
-    from pathlib import Path
-
+    """Draw samples from a trained run, as a grid of pictures or as arrays."""
     from sgmkit.registry import resolve
     from sgmkit.training.run import Run
 
-    one_of("--last", last, ("none", "mean"))
-    one_of("--images", images, ("mean", "sample"))
-    numbers = {
-        "steps": whole("--steps", steps, 1),
-        "num": whole("--num", num, 1),
-        "seed": whole("--seed", seed, 0),
-        "batch": whole("--batch", batch, 1) if batch else None,
-        "t_min": positive("--t-min", t_min) if t_min else None,
-    }
     if out and Path(out).suffix not in (".png", ".npz"):
         raise BadValue(f"--out {out!r} ends in neither .png nor .npz")
-    chosen = resolve("solver", solver), resolve("grid", grid)
+    resolved_solver, resolved_grid = resolve("solver", solver), resolve("grid", grid)
     source = Run(run)
-    name = f"{chosen[0].label.replace(':', '-')}-{steps}-seed{seed}.png"
+    name = f"{resolved_solver.label.replace(':', '-')}-{steps}-seed{seed}.png"
     path = Path(out) if out else source.path / "samples" / name
 
+    from sgmkit.benching.subject import Subject
     from sgmkit.models import SamplingRules
 
-    rules: dict[str, Any] = {"last": last, "images": images}
-    _sample(source, *chosen, numbers, SamplingRules(**rules), path, trajectory)
-
-
-def _sample(
-    run: "Run",
-    solver: "Resolved",
-    grid: "Resolved",
-    numbers: dict[str, Any],
-    rules: "SamplingRules",
-    path: "Path",
-    trajectory: bool,
-) -> None:
-    from sgmkit._util.pictures import save_strip
-    from sgmkit.benching.subject import Subject
-    from sgmkit.models import frames, gather, path_of, sample_batches
-
     keep_memory()
-    subject = Subject.trained(run)
-    model, made = subject.built, solver.build()
-    times = grid.build()(model.sde, numbers["steps"], numbers["t_min"] or model.t_min)
-    seed, n = numbers["seed"], numbers["num"]
+    subject = Subject.trained(source)
+    model, built_solver = subject.built, resolved_solver.build()
+    times = resolved_grid.build()(model.sde, steps, t_min or model.t_min)
+    rules = SamplingRules(last=last, images=images)  # type: ignore[arg-type]
+    samples = _draw(model, built_solver, times, num, seed, batch, rules)
+    if path.suffix == ".png":
+        from sgmkit._util.pictures import save_grid
+
+        save_grid(samples.x, path, subject.dataset.value_range)
+    else:
+        about = {"run": source.name, "weights": source.content, "step": source.step, "seed": seed}
+        about |= {"last": last, "images": images} if samples.decoder_calls else {"last": last}
+        about |= {"solver": resolved_solver.describe(), "grid": resolved_grid.describe()}
+        _write_arrays(samples, path, {**about, "steps": steps})
+    decoded = f" and {samples.decoder_calls} of the decoder" if samples.decoder_calls else ""
+    calls = float(samples.nfe.double().mean())
+    print(f"{num} samples, {calls:g} network calls each{decoded}: {path}")
+    if trajectory:
+        from sgmkit._util.pictures import save_strip
+
+        strip = path.with_name(f"{path.stem}-trajectory.png")
+        count = min(num, ROWS)
+        rows = _trajectories(model, built_solver, times, count, seed, rules)
+        save_strip(*rows, strip, subject.dataset.value_range)
+        print(f"trajectories of {count} of them: {strip}")
+
+
+def _draw(
+    model: "Model",
+    solver: "Solver",
+    times: Any,
+    num: int,
+    seed: int,
+    batch: int | None,
+    rules: "SamplingRules",
+) -> "Samples":
+    """Samples 0 to ``num - 1`` of the seed, with progress after each batch."""
+    from sgmkit.models import gather, sample_batches
+
     with progress() as show:
         parts, done = [], 0
-        show(0, n, "samples")
-        for part in sample_batches(model, n, made, times, seed, rules, batch=numbers["batch"]):
+        show(0, num, "samples")
+        for part in sample_batches(model, num, solver, times, seed, rules, batch=batch):
             parts.append(part)
             done += len(part.x)
-            show(done, n, "samples")
-    found = gather(iter(parts))
-    told = {"run": run.name, "weights": run.content, "step": run.step, "seed": seed}
-    told |= {"last": rules.last}
-    told |= {"images": rules.images} if found.decoder_calls else {}
-    told |= {"solver": solver.describe(), "grid": grid.describe(), "steps": numbers["steps"]}
-    _write(subject.dataset.value_range, found, path, told)
-    decoded = f" and {found.decoder_calls} of the decoder" if found.decoder_calls else ""
-    print(f"{n} samples, {float(found.nfe.double().mean()):g} network calls each{decoded}: {path}")
-    if trajectory:
-        ways = [path_of(model, i, made, times, seed, rules) for i in range(min(n, ROWS))]
-        strip = path.with_name(f"{path.stem}-trajectory.png")
-        save_strip(*frames(model, ways, COLUMNS), strip, subject.dataset.value_range)
-        print(f"the way of {len(ways)} of them: {strip}")
+            show(done, num, "samples")
+    return gather(iter(parts))
 
 
-def _write(value_range: Any, found: "Samples", path: "Path", told: dict[str, Any]) -> None:
-    from sgmkit._util.pictures import save_grid
+def _trajectories(
+    model: "Model", solver: "Solver", times: Any, count: int, seed: int, rules: "SamplingRules"
+) -> "tuple[list[float], Any]":
+    """Times, and data ``(count, COLUMNS, *event)``: the way from noise to each of some samples."""
+    from sgmkit.models import frames, path_of
 
-    if path.suffix == ".png":
-        save_grid(found.x, path, value_range)
-        return
+    paths = [path_of(model, number, solver, times, seed, rules) for number in range(count)]
+    return frames(model, paths, COLUMNS)
+
+
+def _write_arrays(samples: "Samples", path: Path, about: dict[str, Any]) -> None:
+    """An npz file: ``x (num, *event)`` float32, ``nfe (num,)``, and ``about`` as JSON text."""
     import io
 
     import numpy as np
 
     from sgmkit._util.files import write_atomic
 
-    data = io.BytesIO()
-    about = np.array(json.dumps(told))
-    np.savez(data, x=found.x.float().numpy(), nfe=found.nfe.numpy(), about=about)
+    data, text = io.BytesIO(), np.array(json.dumps(about))
+    np.savez(data, x=samples.x.float().numpy(), nfe=samples.nfe.numpy(), about=text)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, data.getvalue())

@@ -1,4 +1,4 @@
-"""`sgmkit train`: what the command line says, as an experiment and a run directory."""
+"""`sgmkit train`: from options to an experiment and a run directory, and progress on the way."""
 
 import shlex
 import sys
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgmkit.cli.progress import progress
-from sgmkit.cli.values import one_of, whole
+from sgmkit.cli.values import choice, whole_number
 from sgmkit.errors import BadValue, UserError
 
 if TYPE_CHECKING:
@@ -19,86 +19,157 @@ if TYPE_CHECKING:
     from sgmkit.training.recipe import Experiment
 
 EVERY = 10.0
-"""Seconds between two lines where standard error is no terminal."""
+"""Seconds between two lines of progress if standard error is not a terminal."""
 
 
-def train(
-    model: Annotated[str, typer.Option(help="Model with options.", show_default="sgm")] = "",
-    sde: Annotated[str, typer.Option(help="Forward process.", show_default="vp")] = "",
-    data: Annotated[str, typer.Option(help="Data set.", show_default="digits")] = "",
-    network: Annotated[
-        str, typer.Option(help="Network.", show_default="unet; mlp for vectors")
+def train_command(
+    model: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Model, with options or without.", show_default="sgm"),
     ] = "",
-    recipe: Annotated[str, typer.Option(metavar="FILE", help="TOML; flags beat it.")] = "",
+    sde: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Forward process of the innermost model.", show_default="vp"
+        ),
+    ] = "",
+    data: Annotated[
+        str, typer.Option(metavar="NAME", help="Data set to learn.", show_default="digits")
+    ] = "",
+    network: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Network of the innermost model.",
+            show_default="unet for images, mlp for vectors",
+        ),
+    ] = "",
+    recipe: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Start from this TOML file; options override it."),
+    ] = "",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="train.lr=1e-3, model.sde.beta_0=5, ..."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set one entry of the recipe, such as train.lr=1e-3 or model.sde.beta_0=5; may "
+            "be repeated.",
+        ),
     ] = None,
-    steps: Annotated[str, typer.Option(metavar="N", help="Steps in all.")] = "",
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(1),
+            help="Optimiser steps in all, those before a resumption included.",
+            show_default="5000",
+        ),
+    ] = None,
     out: Annotated[
-        str, typer.Option(metavar="DIR", help="Run directory.", show_default="runs/NAME")
+        str,
+        typer.Option(
+            metavar="DIR", help="Run directory to write.", show_default="runs/MODEL-SDE-DATA-HASH"
+        ),
     ] = "",
-    seed: Annotated[str, typer.Option(metavar="N", help="Of weights, data and noise.")] = "",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(0),
+            help="Seed of initial weights, data order and noise.",
+            show_default="0",
+        ),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the run stopped; more --steps extend it.")
+        bool,
+        typer.Option(
+            "--resume",
+            metavar="",
+            help="Continue the run where it stopped; a larger --steps extends it.",
+        ),
     ] = False,
-    devices: Annotated[str, typer.Option(metavar="N", help="GPUs, or CPU processes.")] = "1",
-    nodes: Annotated[str, typer.Option(metavar="N", help="Machines.")] = "1",
-    strategy: Annotated[str, typer.Option(help="auto or ddp.")] = "auto",
-    precision: Annotated[str, typer.Option(help="32, bf16-mixed or 64.")] = "",
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the networks.")] = False,
+    devices: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=whole_number(1), help="GPUs to use; without a GPU, CPU processes."
+        ),
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="Machines to use.")
+    ] = 1,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            parser=choice("auto", "ddp"),
+            help="How several devices work together: auto or ddp.",
+        ),
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Arithmetic: 32, bf16-mixed or 64.", show_default="32"),
+    ] = "",
+    compile_: Annotated[
+        bool,
+        typer.Option(
+            "--compile", metavar="", help="Compile the networks: slower to start, faster to train."
+        ),
+    ] = False,
 ) -> None:
-    """Train a model and keep its averaged weights; every flag has a default."""
-    one_of("--strategy", strategy, ("auto", "ddp"))
-    count = whole("--devices", devices, 1), whole("--nodes", nodes, 1)
-    flags = {"--steps": (steps, "train.steps", 1), "--seed": (seed, "seed", 0)}
-    edits = [f"{key}={whole(name, v, least)}" for name, (v, key, least) in flags.items() if v]
+    """Train a model and store checkpoints with its averaged weights."""
+    edits = [f"train.steps={steps}"] if steps is not None else []
+    edits += [f"seed={seed}"] if seed is not None else []
     edits += [f"train.precision={precision}"] if precision else []
     chosen: dict[str, Any] = {"model": model, "sde": sde, "network": network, "data": data}
     chosen["sets"] = [*edits, *(set_ or ())]
-    experiment, path = _what(recipe, chosen, out, resume)
+    experiment, path = _experiment_and_directory(recipe, chosen, out, resume)
 
     from sgmkit.training.machine import Machine
 
-    _train(experiment, path, Machine(*count, strategy, compile))
+    _train(experiment, path, Machine(devices, nodes, strategy, compile_))
 
 
-def _what(
+def _experiment_and_directory(
     recipe: str, chosen: Mapping[str, Any], out: str, resume: bool
 ) -> "tuple[Experiment, Path]":
-    """What to train, and where; complaints about a directory that is in use, or of another run."""
+    """The experiment to train and the directory of its run.
+
+    Complains about a directory that is in use, or that holds another run.
+    """
     from sgmkit.training.recipe import Experiment, read_recipe
     from sgmkit.training.run import EXPERIMENT, RUNS, Run, is_run
 
-    told = read_recipe(recipe) if recipe else None
-    asked = None if resume and is_run(Path(out)) else Experiment.of(told, **chosen)
-    path = Path(out or f"{RUNS}/{asked.name if asked else ''}")
+    tree = read_recipe(recipe) if recipe else None
+    experiment = None if resume and is_run(Path(out)) else Experiment.of(tree, **chosen)
+    path = Path(out or f"{RUNS}/{experiment.name if experiment else ''}")
     if not is_run(path):
         named = recipe or any(value for key, value in chosen.items() if key != "sets")
         if resume and out and not named:
-            raise BadValue(f"nothing to resume in '{path}': without --resume a training starts")
+            raise BadValue(
+                f"nothing to resume in '{path}': leave out --resume to start a training there"
+            )
         _check_free(path)
     elif not resume:
-        raise BadValue(f"'{path}' holds a run: --resume goes on with it, --out goes elsewhere")
-    else:
-        # What is not said again stays as it was.
-        asked = Experiment.of(told or read_recipe(path / EXPERIMENT), **chosen)
-        if change := Run(path).experiment.difference(asked):
+        raise BadValue(f"'{path}' holds a run: --resume continues it, --out writes elsewhere")
+    else:  # options that are not repeated keep their values in the run
+        experiment = Experiment.of(tree or read_recipe(path / EXPERIMENT), **chosen)
+        if change := Run(path).experiment.difference(experiment):
             key, before, now = change
             raise BadValue(
                 f"'{path}' was trained with {key}={before}, not {now}: "
-                "leave that as it was, or train anew with another --out"
+                "leave that unchanged, or train another run with --out"
             )
-    assert asked is not None
-    return asked, path
+    assert experiment is not None
+    return experiment, path
 
 
 def _check_free(path: Path) -> None:
-    """Complain unless a run can begin here; what a killed process left half written is nothing."""
+    """Complain unless a run can begin here; a half-written file of a killed process is ignored."""
     if path.exists() and not path.is_dir():
         raise BadValue(f"'{path}' is a file; choose another --out")
-    found = path.iterdir() if path.exists() else ()
-    if not all(each.name.startswith(".") and each.suffix == ".tmp" for each in found):
+    entries = path.iterdir() if path.exists() else ()
+    if not all(entry.name.startswith(".") and entry.suffix == ".tmp" for entry in entries):
         raise BadValue(f"'{path}' is not empty and holds no run; choose another --out")
 
 
@@ -108,24 +179,24 @@ def _train(experiment: "Experiment", path: Path, machine: "Machine") -> None:
     with ExitStack() as stack:
         watch = _Watch(stack)
         outcome = fit(experiment, path, machine, watch, lambda line: print(line, file=sys.stderr))
-    if outcome is None:  # another process tells
+    if outcome is None:  # the first process reports for all
         return
     steps = experiment.settings.steps
     if outcome.step < steps:
         raise UserError(
             f"interrupted: step {outcome.step} of {steps} is in '{path}'; "
-            f"sgmkit train --resume --out {shlex.quote(str(path))} goes on from there"
+            f"sgmkit train --resume --out {shlex.quote(str(path))} continues it"
         )
     if outcome.before == outcome.step:
-        print(f"{path}: {outcome.step} steps are done already; more --steps go on")
+        print(f"{path}: {outcome.step} steps are done already; a larger --steps continues")
     else:
         print(f"{path}: {outcome.step} steps, {outcome.label}")
 
 
 class _Watch:
-    """A bar on a terminal, else a line on standard error every now and then.
+    """Shows progress: a bar on a terminal, else a line on standard error every `EVERY` seconds.
 
-    Begins at the first step: other processes than the first never get there.
+    The bar appears at the first step, so that processes other than the first show none.
     """
 
     def __init__(self, stack: ExitStack) -> None:
@@ -144,5 +215,5 @@ class _Watch:
         if self._every == EVERY and done > self._first:
             left = (now - self._begin) / (done - self._first) * (total - done)
             minutes, seconds = divmod(round(left), 60)
-            told = ", ".join(filter(None, (label, f"{minutes}:{seconds:02d} left")))
-            print(f"step {done} of {total}: {told}", file=sys.stderr, flush=True)
+            details = ", ".join(filter(None, (label, f"{minutes}:{seconds:02d} left")))
+            print(f"step {done} of {total}: {details}", file=sys.stderr, flush=True)

@@ -12,18 +12,20 @@ TARGET`` runs the same checks from the command line.
 
 from sgmkit.convergence.orders import measured_order
 from sgmkit.convergence.problems import Problem, gaussian_problems, mixture_problems
-from sgmkit.testing.result import CheckFailed, CheckResult
-from sgmkit.testing.suite import check_target, checks, parametrize_checks, run_checks
+from sgmkit.testing.result import CheckFailed, CheckResult, perform
+from sgmkit.testing.suite import build, check_target, checks, parametrize_checks, run_checks
 
 __all__ = [
     "CheckFailed",
     "CheckResult",
     "Problem",
+    "build",
     "check_target",
     "checks",
     "gaussian_problems",
     "measured_order",
     "mixture_problems",
     "parametrize_checks",
+    "perform",
     "run_checks",
 ]

@@ -4,10 +4,11 @@ import re
 import sys
 
 import pytest
-from support.throwaway import hook, write_distribution
+from support.cli_site import BROKEN
+from support.throwaway import hook, run_python, write_distribution
 
 from sgmkit import registry
-from sgmkit.cli import facts
+from sgmkit.cli import info
 from sgmkit.cli.app import main
 from sgmkit.errors import UserError
 from sgmkit.registry.hookspecs import KINDS
@@ -31,7 +32,7 @@ class Deep(StepSolver):
 @pytest.fixture
 def shown(capsys, monkeypatch):
     """Lines that the command prints, in a terminal of that width or, without one, in a pipe."""
-    monkeypatch.setattr(facts, "print_facts", lambda out, name: None)
+    monkeypatch.setattr(info, "_print_facts", lambda out, name: None)
 
     def lines(kind, name, width=None):
         with monkeypatch.context() as patch:
@@ -94,5 +95,28 @@ def test_what_others_may_offer(tmp_path, monkeypatch, shown, width):
     registry.reset()
     names, defaults = column(lines, "option"), column(lines, "default")
     assert [x for x in names if x] == ["a_name_as_long_as_few_are", "lost", "path"]
-    told = "".join(defaults).removeprefix("1")
-    assert told == "(tw_gone/heun:churn=1)/a/path/without/any/separator/at/all"
+    text = "".join(defaults).removeprefix("1")
+    assert text == "(tw_gone/heun:churn=1)/a/path/without/any/separator/at/all"
+
+
+def test_info(cli_site):
+    code = "from sgmkit.cli.app import main; main(['info', 'grid', 'ladder']); print('---');"
+    code += "main(['info', 'grid', 'plain'])"
+    done = run_python(code, cli_site, SGMKIT_PLUGINS="cli_good,cli_bad")
+    assert (done.returncode, done.stderr) == (0, BROKEN)
+    steps, plain = done.stdout.split("---")
+    assert [line.rstrip() for line in steps.rstrip().splitlines()] == [
+        "grid cli_good/steps (cli_good 2.3)",
+        "steps in [brackets]",
+        "aliases: ladder",
+        "",
+        "Steps of a throw-away kind.",
+        "",
+        " option   type                       default   bounds                     meaning",
+        " " + "─" * 88,
+        " rho      float                      7         >= 0                       [bold] exponent",
+        " mode     a | b                      a",
+        " ends     tuple[float, ...] | None   none      length >= 1, length <= 2",
+        " first    grid | None                none",
+    ]
+    assert plain.endswith("No options here.\n\nno options\n")

@@ -63,7 +63,7 @@ def test_pictures_go_to_the_run_by_default(tiny, capsys):
     strip = run.path / "samples" / "heun-churn=2-3-seed7-trajectory.png"
     assert capsys.readouterr().out.splitlines() == [
         f"9 samples, 6 network calls each: {grid}",
-        f"the way of 8 of them: {strip}",
+        f"trajectories of 8 of them: {strip}",
     ]
     for path in (grid, strip):
         with Image.open(path) as image:

@@ -5,10 +5,12 @@ import importlib
 import inspect
 import re
 from functools import cache
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.throwaway import run_python
 
 import sgmkit
 from sgmkit import scaffold
@@ -152,3 +154,18 @@ def test_help_shows_every_public_name_under_its_room():
 def test_help_names_every_public_room():
     rules = sgmkit.__doc__[sgmkit.__doc__.index("A plugin imports") :]
     assert set(PUBLIC) <= set(re.findall(r"\w+", rules))
+
+
+def test_importing_sgmkit_imports_nothing():
+    code = "import sys; import sgmkit; dir(sgmkit); print(*{'torch', 'pluggy'} & set(sys.modules))"
+    assert run_python(code, None).stdout == "\n"
+
+
+def test_every_public_name_of_the_package_exists():
+    for name in {*sgmkit.__all__} - {"__version__", "hookimpl"}:
+        assert getattr(sgmkit, name).__name__ == name
+    assert sgmkit.hookimpl.project_name == "sgmkit"
+    assert sgmkit.__version__ == version("sgmkit")
+    assert set(sgmkit.__all__) <= set(dir(sgmkit))
+    with pytest.raises(AttributeError, match="module 'sgmkit' has no attribute 'nothing'"):
+        _ = sgmkit.nothing

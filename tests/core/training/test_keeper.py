@@ -87,7 +87,7 @@ def test_interrupted_it_ends_the_step_and_says_how_to_go_on(whole):
     assert (code, err) == (
         2,
         f"sgmkit: interrupted: step {step} of 12 is in 'run'; "
-        "sgmkit train --resume --out run goes on from there\n",
+        "sgmkit train --resume --out run continues it\n",
     )
     assert log(Run("run"))[-1]["step"] == step
     assert cli.main(["train", "--resume", "--out", "run"]) == 0
@@ -103,6 +103,9 @@ def test_more_steps_extend_a_run(whole, capsys):
     assert Run("run").experiment.settings.steps == 12
     capsys.readouterr()
     assert cli.main(["train", "--resume", "--out", "short"]) == 0
-    assert capsys.readouterr() == ("short: 5 steps are done already; more --steps go on\n", "")
+    assert capsys.readouterr() == (
+        "short: 5 steps are done already; a larger --steps continues\n",
+        "",
+    )
     assert cli.main(["train", "--resume", "--out", "short", "--steps", "3"]) == 0
     assert Run("short").experiment.settings.steps == 5

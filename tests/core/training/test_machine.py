@@ -137,7 +137,7 @@ def test_interrupted_they_stop_together(tiny):
         (
             2,
             f"sgmkit: interrupted: step {step} of 100000 is in 'run'; "
-            "sgmkit train --resume --out run goes on from there\n",
+            "sgmkit train --resume --out run continues it\n",
         ),
         (0, ""),
     ]

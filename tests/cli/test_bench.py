@@ -1,4 +1,4 @@
-"""What the verbs print and write, beyond their errors: bench --fresh, report's suffixes, check."""
+"""`sgmkit bench`: what it prints; --fresh; failures of components."""
 
 import json
 from pathlib import Path
@@ -81,38 +81,3 @@ def test_an_evaluator_without_metrics_is_told_what_to_write(broken, capsys):
         'metrics = (Metric("radius", better="lower"),)\n'
     )
     assert not Path("results").exists()
-
-
-def test_a_report_takes_its_form_from_the_name_of_the_file(capsys):
-    assert main([*BENCH, "--solvers", "ddim"]) == 0
-    starts = {"a.md": "| ", "a.tex": "\\begin", "a.csv": "run,", "a.json": "[", "a.html": "<!"}
-    for name, start in starts.items():
-        assert main(["report", "--out", name]) == 0
-        assert any(line.startswith(start) for line in Path(name).read_text().splitlines()), name
-    assert main(["report", "--out", "a.png"]) == 0
-    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
-    capsys.readouterr()
-    assert main(["report", "--out", "a.xyz"]) == 2
-    assert capsys.readouterr().err == (
-        "sgmkit: --out 'a.xyz' ends in none of .txt, .md, .tex, .csv, .json, .html, .png, .svg, "
-        ".pdf; say --format\n"
-    )
-    assert main(["report", "--out", "a.xyz", "--format", "csv"]) == 0
-    assert Path("a.xyz").read_text() == Path("a.csv").read_text()
-
-
-def test_check_prints_what_it_measured(capsys):
-    assert main(["check", "uniform"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert all(line.split()[0] in ("ok", "warn", "skip") for line in lines[:-1])
-    assert any("grid uniform" in line and len(line.split()) > 4 for line in lines[:-1])
-    assert lines[-1].startswith(f"{len(lines) - 1} checks: ")
-    assert lines[-1].endswith(", 0 failed")
-
-
-def test_check_of_a_broken_component_fails(broken, capsys):
-    assert main(["check", "bad"]) == 2
-    out, err = capsys.readouterr()
-    assert any(line.startswith("fail ") and "no luck today" in line for line in out.splitlines())
-    assert err.startswith("sgmkit: bad: ")
-    assert err.endswith(" checks failed\n")

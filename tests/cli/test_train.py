@@ -80,10 +80,13 @@ def test_a_run_is_named_by_what_it_is(tiny, capsys):
     assert capsys.readouterr().out.startswith(f"{path}: 12 steps, loss 0.")
     assert cli.main([*TINY, "--steps", "3"]) == 2  # the same run, however far it goes
     assert capsys.readouterr().err == (
-        f"sgmkit: '{path}' holds a run: --resume goes on with it, --out goes elsewhere\n"
+        f"sgmkit: '{path}' holds a run: --resume continues it, --out writes elsewhere\n"
     )
     assert cli.main([*TINY, "--resume"]) == 0
-    assert capsys.readouterr().out == f"{path}: 12 steps are done already; more --steps go on\n"
+    assert (
+        capsys.readouterr().out
+        == f"{path}: 12 steps are done already; a larger --steps continues\n"
+    )
     assert cli.main([*TINY, "--seed", "1"]) == 0
     assert len(list(Path("runs").iterdir())) == 2
 
@@ -127,7 +130,7 @@ def test_another_recipe_does_not_resume_a_run(tiny, words, capsys):
     assert capsys.readouterr() == (
         "",
         f"sgmkit: 'run' was trained with {OTHERS[words]}: "
-        "leave that as it was, or train anew with another --out\n",
+        "leave that unchanged, or train another run with --out\n",
     )
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
@@ -137,7 +140,7 @@ def test_there_must_be_something_to_resume(tiny, capsys):
         Path("empty").mkdir(exist_ok=True)
         assert cli.main(["train", "--resume", "--out", path, "--steps", "3"]) == 2
         assert capsys.readouterr().err == (
-            f"sgmkit: nothing to resume in '{path}': without --resume a training starts\n"
+            f"sgmkit: nothing to resume in '{path}': leave out --resume to start a training there\n"
         )
     assert cli.main([*TINY, "--resume", "--out", "empty"]) == 0  # killed before it wrote a thing
     assert last_bytes(Run("empty")) == last_bytes(train(out="whole"))
