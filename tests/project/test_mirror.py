@@ -1,0 +1,82 @@
+"""One rule finds the test of a module: tests mirror the two trees, file by file.
+
+``sgmkit/ROOM/MODULE.py`` is tested by ``tests/core/ROOM/test_MODULE.py`` or by
+``test_MODULE_ASPECT.py`` beside it, ``plugins/PACKAGE/MODULE.py`` by the like under
+``tests/plugins/PACKAGE``, and ``sgmkit/cli/MODULE.py`` under ``tests/cli``.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = sorted(path.parent for path in ROOT.glob("sgmkit/*/__init__.py"))
+PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/__init__.py"))
+MISNAMED_PENDING: tuple[str, ...] = (
+    "cli",
+    "convergence",
+    "registry",
+    "report",
+    "scaffold",
+    "sgmkit_datasets",
+    "sgmkit_evaluators",
+    "sgmkit_features",
+    "sgmkit_networks",
+    "sgmkit_solvers",
+    "training",
+)
+"""Rooms and packages whose test files are not renamed yet."""
+
+
+def modules(package: Path) -> set[str]:
+    """The names of the modules of a package that define a function or a class."""
+    defining = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {
+        path.stem
+        for path in package.glob("*.py")
+        if not path.stem.startswith("__")
+        and any(isinstance(node, defining) for node in ast.parse(path.read_text()).body)
+    }
+
+
+def aspects(package: Path) -> set[str]:
+    """The names of the test files of a package, without ``test_`` and suffix."""
+    if package.name == "cli":
+        folder = ROOT / "tests/cli"
+    else:
+        folder = ROOT / "tests" / ("core" if package in ROOMS else "plugins") / package.name
+    return {path.stem.removeprefix("test_") for path in folder.glob("test_*.py")}
+
+
+def belongs(test: str, module: str) -> bool:
+    return test == module or test.startswith(f"{module}_")
+
+
+@pytest.mark.parametrize("package", [*ROOMS, *PACKAGES], ids=lambda path: path.name)
+def test_test_files_are_named_after_modules(package):
+    if package.name in MISNAMED_PENDING:
+        pytest.skip("not renamed yet")
+    names = modules(package)
+    assert {t for t in aspects(package) if not any(belongs(t, m) for m in names)} == set()
+
+
+def test_folders_of_tests_are_those_of_packages():
+    core = {path.name for path in ROOT.glob("tests/core/*") if any(path.glob("test_*.py"))}
+    assert core <= {room.name for room in ROOMS} - {"cli"}
+    plugins = {path.name for path in ROOT.glob("tests/plugins/*") if any(path.glob("test_*.py"))}
+    assert plugins <= {package.name for package in PACKAGES}
+
+
+def test_no_test_imports_a_test():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.ImportFrom(module=str(name)):
+                    names = [name, *(alias.name for alias in node.names)]
+                case ast.Import(names=aliases):
+                    names = [alias.name for alias in aliases]
+                case _:
+                    continue
+            parts = {part for name in names for part in name.split(".")}
+            assert not any(p.startswith("test_") for p in parts), f"{path}:{node.lineno}"
