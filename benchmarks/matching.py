@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sgmkit import Batch, Dataset, LinearSDE, SeededNoise, create
-from sgmkit.processes import Kernel, act, perturb, score_operator
+from sgmkit.processes import Kernel, act_on_phases, score_operator
 from sgmkit.training.run import Run
 
 WIDTH = 0.1
@@ -40,14 +40,16 @@ def target_variance(sde: LinearSDE, data: Dataset, t: float, items: int) -> tupl
     for kind in ("hsm", "dsm"):
         kernel = sde.kernel(now)
         if kind == "hsm":
-            u = perturb(kernel, x, eps)
+            u = kernel.perturb(x, eps)
         else:
             start = noise.stream("start")(torch.empty(shape, dtype=torch.float64))
             root = torch.tensor(sde.start_cov, dtype=torch.float64).diagonal().sqrt()
             start = start * root.reshape(-1, *([1] * len(data.event)))
             start[:, 0] += x
             phi, factor = sde.kernel_from(now)
-            u = act(phi.expand(items, -1, -1), start) + act(factor.expand(items, -1, -1), eps)
+            u = act_on_phases(phi.expand(items, -1, -1), start) + act_on_phases(
+                factor.expand(items, -1, -1), eps
+            )
             kernel = Kernel(phi[..., 0], factor @ factor.mT, factor)
         target = score(kernel, eps[:, -1:])
         gap = target - score(sde.kernel(now), exact.eps(u, now))
@@ -58,7 +60,7 @@ def target_variance(sde: LinearSDE, data: Dataset, t: float, items: int) -> tupl
 
 def score(kernel: Kernel, eps: Tensor) -> Tensor:
     operator = score_operator(kernel, 1)
-    return act(operator.expand(len(eps), -1, -1), eps)
+    return act_on_phases(operator.expand(len(eps), -1, -1), eps)
 
 
 def gradient_chance(run: Run, weighting: str, sampling: str, batches: int, size: int) -> float:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sgmkit import BadValue, Dataset, LinearSDE, Model, SeededNoise, create
 from sgmkit._util.files import write_atomic
-from sgmkit.processes import perturb, time_at_snr, weight_matrix, weighted_error
+from sgmkit.processes import time_at_snr, weight_matrix, weighted_error
 from sgmkit.training.run import Run, find_runs
 
 EDGES = torch.linspace(10.0, -8.0, 13, dtype=torch.float64)
@@ -72,7 +72,7 @@ def gap(
     """Learned less exact noise ``(n, r, *event)`` at ``t ()``, and the kernel there."""
     rev, true = model.reverse(noise), exact.reverse(noise)
     kernel = rev.sde.kernel(t)
-    u = perturb(kernel, x, noise(torch.empty(len(x), rev.sde.phases, *x.shape[1:])))
+    u = kernel.perturb(x, noise(torch.empty(len(x), rev.sde.phases, *x.shape[1:])))
     with torch.inference_mode():
         return rev.eps(u, t) - true.eps(u, t), kernel
 

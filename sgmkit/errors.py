@@ -2,8 +2,8 @@
 
 __all__ = [
     "BadValue",
-    "CutShort",
     "Incompatible",
+    "IncompleteFile",
     "MissingFiles",
     "UnknownName",
     "UserError",
@@ -27,7 +27,7 @@ class Incompatible(UserError):
     """Two components that do not go together; a bench records this as an ``n/a`` row."""
 
 
-class CutShort(UserError):
+class IncompleteFile(UserError):
     """A file that is incomplete, or was not written by sgmkit: it has to be made again."""
 
 

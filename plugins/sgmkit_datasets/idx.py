@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sgmkit.errors import CutShort, UserError
+from sgmkit.errors import IncompleteFile, UserError
 
 _UNSIGNED_BYTES = 8
 _AGAIN = "delete it, and it is downloaded again"
@@ -25,7 +25,7 @@ def read_idx(path: Path, dims: int) -> Tensor:
         dims: how many dimensions it must have.
 
     Raises:
-        CutShort: for a file that ends early.
+        IncompleteFile: for a file that ends early.
         UserError: for a file that is not gzipped, not idx, of another type or shape, or corrupt.
     """
     data = _unzipped(path)
@@ -39,7 +39,7 @@ def read_idx(path: Path, dims: int) -> Tensor:
     shape = [int.from_bytes(word, "big") for word in words]
     wanted = start + math.prod(shape)
     if len(data) < wanted:
-        raise CutShort(f"'{path}' is cut short: {len(data)} of {wanted} bytes; {_AGAIN}")
+        raise IncompleteFile(f"'{path}' is cut short: {len(data)} of {wanted} bytes; {_AGAIN}")
     if len(data) > wanted:
         raise UserError(f"'{path}' has {len(data)} bytes, where its header says {wanted}; {_AGAIN}")
     return torch.frombuffer(data, dtype=torch.uint8)[start:].reshape(shape)
@@ -50,7 +50,9 @@ def _unzipped(path: Path) -> bytearray:
         with gzip.open(path) as file:
             return bytearray(file.read())
     except EOFError:
-        raise CutShort(f"'{path}' is cut short: its gzip stream does not end; {_AGAIN}") from None
+        raise IncompleteFile(
+            f"'{path}' is cut short: its gzip stream does not end; {_AGAIN}"
+        ) from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"'{path}' is not a whole gzip file ({error}); {_AGAIN}") from None
     except OSError as error:

@@ -11,7 +11,7 @@ from typing_extensions import Doc
 from sgmkit import Dataset, Likelihood, LinearSDE, Model, Noise, Reverse
 from sgmkit.errors import Incompatible
 from sgmkit.likelihoods import FlowOptions, normal_log_density
-from sgmkit.processes import Kernel, Operator, act, perturb
+from sgmkit.processes import Kernel, Operator, act_on_phases
 from sgmkit_exact.channel import DiagonalChannel, EqualChannel
 
 DEFAULT_BANDWIDTH = 0.1
@@ -110,7 +110,7 @@ class Exact(Model):
         x = self.channel.draw(uniform, source(like.new_empty(shape))).unflatten(1, self.event)
         eps = source(like.new_empty(shape[0], self.sde.phases, *self.event))
         end = torch.tensor(self.sde.horizon, dtype=torch.float64)
-        return perturb(self._kernel(end), x, eps).to(self._dtype)
+        return self._kernel(end).perturb(x, eps).to(self._dtype)
 
     def flow_nll(
         self, x: Tensor, noise: Noise, t_min: float, options: FlowOptions, y: Tensor | None = None
@@ -135,7 +135,7 @@ class Exact(Model):
     def _on(self, matrix: Tensor, state: Tensor) -> Tensor:
         if matrix.ndim == 2:
             return Operator(matrix.tolist())(state)
-        return act(matrix.to(state), state)
+        return act_on_phases(matrix.to(state), state)
 
     def _kernel(self, t: Tensor) -> Kernel:
         """The kernel at t; those of the last few single times are kept, for solvers ask twice."""

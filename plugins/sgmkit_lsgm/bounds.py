@@ -24,7 +24,7 @@ from sgmkit.likelihoods import (
     flow_state_likelihood,
 )
 from sgmkit.models import Bound
-from sgmkit.processes import TimeSampler, act
+from sgmkit.processes import TimeSampler, act_on_phases
 from sgmkit_lsgm.divergence import at_cut, cut_kernel, own_entropy
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def state_log_q(latents: Latents, kernel: Kernel, eps: Tensor) -> Tensor:
     eps, std = eps.double(), latents.std.double()
     xi = (latents.z.double() - latents.mean.double()) / std
     power = float(kernel.snr) * std.square()
-    along = std * act(kernel.rho[None].to(eps), eps)[:, 0]
+    along = std * act_on_phases(kernel.rho[None].to(eps), eps)[:, 0]
     square = 2 * xi * along + power * xi.square() - along.square()
     square = eps.square().sum(1) + square / (1 + power)
     volume = float(kernel.chol.diagonal().log().sum()) + 0.5 * torch.log1p(power)

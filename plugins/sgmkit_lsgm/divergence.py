@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sgmkit import Kernel, Latents, Noise, Prior
 from sgmkit.models import gradient_of
-from sgmkit.processes import information, kernel_entropy, perturb
+from sgmkit.processes import kernel_entropy, mutual_information
 from sgmkit_lsgm.annealing import balance, coefficient
 
 FORGET = 0.02
@@ -49,13 +49,13 @@ def cut_kernel(prior: Prior, t_min: float | None = None) -> Kernel:
 def at_cut(kernel: Kernel, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
     """States ``u_e (B, k, *event)`` given latents, and the noise that they were made with."""
     eps = noise(z.new_empty(len(z), kernel.mean.shape[-1], *z.shape[1:]))
-    return perturb(kernel, z, eps), eps
+    return kernel.perturb(z, eps), eps
 
 
 def own_entropy(latents: Latents, kernel: Kernel) -> Tensor:
     """``H(N(., S_e)) - H(u_e | x)`` by coordinate, nats; an estimate from z_0 behind a flow."""
     if latents.base is None:
-        return -information(kernel, latents.std)
+        return -mutual_information(kernel, latents.std)
     return latents.log_q + float(kernel_entropy(kernel))
 
 

@@ -13,7 +13,7 @@ SDES = (
     ("cosine", "cosine:Cosine", "variance preserving, cosine schedule", ()),
     (
         "linear-flow",
-        "flow:LinearFlow",
+        "linear_flow:LinearFlow",
         "straight path between data and noise: flow matching",
         ("rectified-flow",),
     ),

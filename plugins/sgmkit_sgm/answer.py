@@ -11,19 +11,19 @@ from torch import Tensor
 from sgmkit import BadValue, Kernel, LinearSDE
 from sgmkit.errors import Incompatible
 from sgmkit.processes import (
-    Act,
+    PhaseMap,
     Prediction,
-    act,
+    act_on_phases,
     flow_factor,
     input_scale,
     noise_label,
     noise_operators,
     normal_noise_operator,
-    operators,
+    operators_by_time,
     rescale_operator,
     statistic_scale,
     velocity_noise_operator,
-    whole_operator,
+    whole_noise_operator,
 )
 
 Matching = Literal["hsm", "dsm"]
@@ -47,7 +47,7 @@ class Local:
 
     scale: Sequence[float | Tensor]
     label: float | Tensor
-    acts: tuple[Act, ...]
+    acts: tuple[PhaseMap, ...]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Parameterisation:
         """At one time, the noise being that of the kernel: plain numbers, for any device."""
         time = torch.tensor([t], dtype=torch.float64)
         scale, label, *pair = self._matrices(time, self.sde.kernel(time), None)
-        acts = (operators(*matrices)[0] for matrices in self._grouped(pair))
+        acts = (operators_by_time(*matrices)[0] for matrices in self._grouped(pair))
         return Local(scale[0].tolist(), float(label), tuple(acts))
 
     def each(self, t: Tensor, kernel: Kernel, given: Kernel | None, like: Tensor) -> Local:
@@ -140,7 +140,7 @@ class Parameterisation:
         shape = (-1, *([1] * (like.ndim - 2)))
         scales = [column.reshape(shape) for column in scale.to(like).unbind(1)]
         joined = (torch.cat(matrices, -1).to(like) for matrices in self._grouped(pair))
-        return Local(scales, label, tuple(partial(act, matrix) for matrix in joined))
+        return Local(scales, label, tuple(partial(act_on_phases, matrix) for matrix in joined))
 
     def _grouped(self, pair: list[Tensor]) -> list[list[Tensor]]:
         """The matrices that act together: a mixed score weighs its two parts."""
@@ -159,7 +159,7 @@ class Parameterisation:
         if self.whole and given is not None:  # it is matched as it is
             return scale, label
         if self.whole:
-            second = whole_operator(kernel, flow_factor(self.sde, t), r)
+            second = whole_noise_operator(kernel, flow_factor(self.sde, t), r)
             return scale, label, second.new_zeros(*second.shape[:-1], self.sde.phases), second
         first, second = noise_operators(kernel, r, self.prediction, self.sigma_data, var)
         if self.mixed == "normal":

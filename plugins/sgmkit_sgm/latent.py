@@ -22,8 +22,7 @@ from sgmkit.errors import Incompatible
 from sgmkit.models import Weigh, gradient_of
 from sgmkit.processes import (
     control_variate,
-    end_divergence,
-    perturb,
+    prior_divergence,
     weight_matrix,
     weighted_square,
 )
@@ -68,7 +67,7 @@ def cross_entropy(
     if separate:
         there = sgm.perturbed(z, noise.stream("encoder"), "likelihood")
     else:
-        there = replace(at, u=perturb(at.kernel, z, at.eps))
+        there = replace(at, u=at.kernel.perturb(z, at.eps))
     fixed = {name: value.detach() for name, value in sgm.named_parameters()}
     error = functional_call(sgm, fixed, (there,))
     excess = _path(sgm.weight(there, "likelihood"), there, error) + _known(sgm, there, z)
@@ -91,7 +90,7 @@ def _one_pass(sgm: "Sgm", z: Tensor, noise: Noise, weight: float) -> CrossEntrop
 
 def _known(sgm: "Sgm", at: "Perturbed", z: Tensor) -> Tensor:
     """What no network has a say in: the end's divergence, and what takes chance out; like z."""
-    end = end_divergence(sgm.sde, z)
+    end = prior_divergence(sgm.sde, z)
     if not sgm.control:
         return end
     weight = weight_matrix(sgm.sde, at.t, at.kernel, "likelihood") / at.density.reshape(-1, 1, 1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sgmkit import BadValue, Kernel, LinearSDE
-from sgmkit.processes import act, time_at_snr, whole_operator
+from sgmkit.processes import act_on_phases, time_at_snr, whole_noise_operator
 
 EARLIEST = 1e-9
 """Of the horizon: a time that is as good as 0."""
@@ -57,13 +57,13 @@ class Perturbed:
         """The noise to be found: that of the driven phases, or of all in the frame of R."""
         if self.factor is None:
             return self.eps[:, -driven:]
-        return act(torch.linalg.solve(self.factor, self.kernel.chol).to(self.u), self.eps)
+        return act_on_phases(torch.linalg.solve(self.factor, self.kernel.chol).to(self.u), self.eps)
 
     def weight(self, driven: Tensor, alike: bool) -> Tensor:
         """The weight of the driven noise, as one of the noise to be found; ``alike``: of all."""
         if self.factor is None:
             return driven
-        to_driven = whole_operator(self.kernel, self.factor, driven.shape[-1])
+        to_driven = whole_noise_operator(self.kernel, self.factor, driven.shape[-1])
         if alike:
             return 2 * torch.eye(len(self.factor[0])).to(driven).expand_as(self.factor)
         return to_driven.mT @ driven @ to_driven

@@ -34,10 +34,9 @@ from sgmkit.processes import (
     Prediction,
     TimeSampler,
     Weighting,
-    act,
+    act_on_phases,
     flow_factor,
     mix_noise,
-    perturb,
     semidefinite_factor,
     weight_matrix,
     weighted_error,
@@ -206,11 +205,11 @@ class Sgm(Prior):
         eps = noise.stream("diffusion")(x.new_empty(len(x), self.sde.phases, *self.event))
         given = kernel = self.sde.kernel(t)
         if self.matching == "hsm":
-            u = perturb(kernel, x, eps)
+            u = kernel.perturb(x, eps)
         else:
             phi, root = self.sde.kernel_from(t)
             given = Kernel(phi[..., 0], root @ root.mT, root)
-            u = act(phi.to(x), self._start(x, noise)) + act(root.to(x), eps)
+            u = act_on_phases(phi.to(x), self._start(x, noise)) + act_on_phases(root.to(x), eps)
         factor = flow_factor(self.sde, t) if self.form.whole else None
         labels = y.to(x.device) if y is not None and self.network.classes else None
         return Perturbed(t, density, eps, kernel, given, factor, u, labels)

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import Reverse, Solver, UserError
-from sgmkit.noise import Path
+from sgmkit.noise import BrownianPath
 
 MOST = 100_000
 """Steps, taken and refused, that one sample may try."""
@@ -42,7 +42,7 @@ class AdaptiveSDE(Solver):
         t = torch.full((len(u),), start, dtype=torch.float64, device=u.device)
         h = (0.01 * (start - end)) * torch.ones_like(t)
         here, before = rev.select(rows), u
-        path = Path(u[:, -rev.sde.driven :])
+        path = BrownianPath(u[:, -rev.sde.driven :])
         slope = here.drift(u, t)
         for _ in range(MOST):
             wanted = torch.minimum(h, t - end)

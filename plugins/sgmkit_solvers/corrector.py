@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
-from sgmkit.processes import Operator, operators, remembered
+from sgmkit.processes import Operator, operators_by_time, remembered
 from sgmkit.solvers import Scheme, advance, table
 
 Corrector = Literal["langevin", "annealed"]
@@ -98,4 +98,7 @@ def levels(sde: LinearSDE, grid: Tensor) -> list[Level]:
     t, r = grid[:-1], sde.driven
     factor = sde.kernel(t).chol[..., -r:, -r:]
     shrink = sde.transition(grid[1:], t)[0].det().abs().pow(2 / sde.phases).tolist()
-    return [Level(*row) for row in zip(shrink, operators(-factor), operators(factor), strict=True)]
+    return [
+        Level(*row)
+        for row in zip(shrink, operators_by_time(-factor), operators_by_time(factor), strict=True)
+    ]

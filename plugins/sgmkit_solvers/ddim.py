@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE
-from sgmkit.processes import denoise_operators, one_point
+from sgmkit.processes import denoise_operators, point_transition
 from sgmkit.solvers import Scheme, Step, root, single
 
 
@@ -33,7 +33,7 @@ class DDIM(Scheme):
     def steps(self, sde: LinearSDE, grid: Tensor) -> list[Step]:
         t, s = grid[:-1], grid[1:]
         kernel = sde.kernel(t)
-        keep, spread = one_point(sde, t, s, self.lam**2)
+        keep, spread = point_transition(sde, t, s, self.lam**2)
         gain = sde.kernel(s).mean[..., None] - keep @ kernel.mean[..., None]
         from_u, from_eps = denoise_operators(kernel, sde.driven, sde.data_var())
         parts = [keep + gain @ from_u, gain @ from_eps]

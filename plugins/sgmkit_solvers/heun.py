@@ -13,7 +13,7 @@ from sgmkit import LinearSDE, Reverse, Solver
 from sgmkit.processes import (
     Operator,
     flow_operators,
-    operators,
+    operators_by_time,
     remembered,
     scaled_cholesky,
     time_at_snr,
@@ -76,7 +76,7 @@ class Heun(Solver):
     def jumps(self, sde: LinearSDE, t: Tensor, high: Tensor) -> list[Operator]:
         """The forward transition from t to ``high``, on u and noise."""
         mean, cov = sde.transition(t, high)
-        return operators(mean, self.s_noise * scaled_cholesky(cov))
+        return operators_by_time(mean, self.s_noise * scaled_cholesky(cov))
 
 
 @remembered
@@ -89,6 +89,6 @@ def _table(
     (drift, push), (later, last) = (flow_operators(sde, x, sde.kernel(x)) for x in (t, inner))
     weight = 1 / (2 * alpha)
     part, near, far = alpha * h, (1 - weight) * h, weight * h
-    euler = operators(unit + part * drift, part * push)
-    both = operators(unit + near * drift, near * push, far * later, far * last)
+    euler = operators_by_time(unit + part * drift, part * push)
+    both = operators_by_time(unit + near * drift, near * push, far * later, far * last)
     return list(zip(inner, euler, both, strict=True))

@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE
-from sgmkit.processes import operators
+from sgmkit.processes import operators_by_time
 from sgmkit.solvers import NoiseForm, Scheme, Stage, Step, asked, moments
 
 WEIGHTS = (
@@ -38,7 +38,7 @@ class IPNDM(Scheme):
         counts = [min(i + 1, self.answers) for i in range(len(t))]
         keep = form.carry(t, s)
         moves = [
-            operators(keep[i, None], *(w * total[i, None] for w in WEIGHTS[count - 1]))[0]
+            operators_by_time(keep[i, None], *(w * total[i, None] for w in WEIGHTS[count - 1]))[0]
             for i, count in enumerate(counts)
         ]
         rows = zip(t, asked(form, t), moves, counts, strict=True)

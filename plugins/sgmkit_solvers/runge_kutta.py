@@ -7,7 +7,7 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit import LinearSDE
-from sgmkit.processes import Variable, coordinate, operators, place
+from sgmkit.processes import Variable, operators_by_time, times_between, variable_and_rate
 from sgmkit.solvers import FORMS, Exponential, NoiseForm, Stage, Step, asked
 
 Method = Literal[
@@ -56,12 +56,18 @@ class RungeKutta(Exponential):
         form, t, s = FORMS[self.form](sde), grid[:-1], grid[1:]
         rows = TABLEAUX[self.method][1]
         places = [0.0, *(sum(row) for row in rows)]
-        ends = {p: place(sde, self.variable, t, s, p) for p in set(places)} | {0.0: t, 1.0: s}
+        ends = {p: times_between(sde, self.variable, t, s, p) for p in set(places)} | {
+            0.0: t,
+            1.0: s,
+        }
         times = [ends[p] for p in places]
-        width = coordinate(sde, self.variable, s)[0] - coordinate(sde, self.variable, t)[0]
+        width = (
+            variable_and_rate(sde, self.variable, s)[0]
+            - variable_and_rate(sde, self.variable, t)[0]
+        )
         pushes = []  # of each answer: h g / (dy/dt), at its own time
         for now in times[:-1]:
-            slope = coordinate(sde, self.variable, now)[1]
+            slope = variable_and_rate(sde, self.variable, now)[1]
             pushes.append((width / slope)[:, None, None] * form.rate(now))
         columns = []
         for i, row in enumerate(rows):
@@ -70,7 +76,7 @@ class RungeKutta(Exponential):
                 a * form.carry(now, end) @ push
                 for a, now, push in zip(row, times, pushes, strict=False)
             ]
-            moves = operators(form.carry(t, end), *parts)
+            moves = operators_by_time(form.carry(t, end), *parts)
             stages = zip(times[i], asked(form, times[i]), moves, strict=True)
             whole = isinstance(form, NoiseForm)
             columns.append([Stage(now, ask, move, whole=whole) for now, ask, move in stages])

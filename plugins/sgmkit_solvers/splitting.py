@@ -11,7 +11,7 @@ from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
 from sgmkit.processes import (
     Operator,
     as_matrix,
-    operators,
+    operators_by_time,
     ou_transition,
     remembered,
     scaled_cholesky,
@@ -81,5 +81,5 @@ def _table(solver: OBA, sde: ClockedSDE, grid: Tensor) -> list[tuple[Operator, T
         row = rest[phase] @ sweep[:, :k] + torch.nn.functional.pad(push[:, phase], (k, 0))
         change = clock[:, None] * row
         sweep = sweep.index_add(1, torch.tensor([phase]), change[:, None])
-    relax = operators(keep, scaled_cholesky(spread)[..., -r:])
-    return list(zip(relax, at, operators(sweep), strict=True))
+    relax = operators_by_time(keep, scaled_cholesky(spread)[..., -r:])
+    return list(zip(relax, at, operators_by_time(sweep), strict=True))

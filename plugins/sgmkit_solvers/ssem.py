@@ -12,7 +12,7 @@ from sgmkit import ClockedSDE, LinearSDE, Reverse, Solver
 from sgmkit.processes import (
     Operator,
     as_matrix,
-    operators,
+    operators_by_time,
     ou_transition,
     remembered,
     scaled_cholesky,
@@ -106,14 +106,14 @@ def _table(
     kicks: Sequence[Operator | None] = [None] * len(t)
     moves = [after @ (unit + keep), after @ push]
     if solver.kick == "midpoint":
-        kicks = operators(unit + keep / 2, push / 2)
+        kicks = operators_by_time(unit + keep / 2, push / 2)
         moves = [after, after @ keep, after @ push]
     own, other = following @ root_2, torch.cat([root[1:], 0 * root[:1]])
     roots = [own, other] if apart else [stacked_factor(own, other)]
     draws = [len(roots)] * len(t)
-    steps = operators(*moves, *roots)
+    steps = operators_by_time(*moves, *roots)
     if apart:  # the last step has no neighbour, and nothing was recorded for one
         draws[-1] = 1
-        steps[-1] = operators(*(m[-1:] for m in (*moves, own)))[0]
-    start = operators(first[:1], root[:1])[0]
+        steps[-1] = operators_by_time(*(m[-1:] for m in (*moves, own)))[0]
+    start = operators_by_time(first[:1], root[:1])[0]
     return start, [_Step(*row) for row in zip(at, kicks, steps, draws, strict=True)]

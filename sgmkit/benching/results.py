@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from sgmkit._util.files import write_atomic
-from sgmkit.errors import CutShort, UnknownName, UserError
+from sgmkit.errors import IncompleteFile, UnknownName, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ class Store:
         for what must not be written over: a file of another format."""
         try:
             self.rows(hash)
-        except CutShort:
+        except IncompleteFile:
             return False
         return self.path(hash).exists()
 
@@ -227,8 +227,8 @@ def _parse(path: Path) -> dict[str, Any]:
     return payload
 
 
-def _broken(path: Path, where: str) -> CutShort:
-    return CutShort(
+def _broken(path: Path, where: str) -> IncompleteFile:
+    return IncompleteFile(
         f"{path} is cut short or not a results file ({where}); delete it and run the bench again"
     )
 

@@ -14,7 +14,7 @@ from sgmkit.convergence.outcomes import require
 from sgmkit.convergence.probes import SilentNoise, affine_map
 from sgmkit.convergence.problems import FINEST, Problem
 from sgmkit.noise import SeededNoise
-from sgmkit.processes import place
+from sgmkit.processes import times_between
 from sgmkit.solvers import Solver
 
 SAMPLES = 16
@@ -70,7 +70,7 @@ def _started(problem: Problem, grid: Callable[[int], Tensor], steps: int) -> Ten
     """The grid with its first step split: twelve times halved, in log-SNR."""
     times = grid(steps)
     shares = 0.5 ** torch.arange(12, 0, -1, dtype=times.dtype)
-    between = place(problem.sde, "logsnr", times[0], times[1], shares)
+    between = times_between(problem.sde, "logsnr", times[0], times[1], shares)
     return torch.cat([times[:1], between, times[1:]])
 
 

@@ -15,7 +15,7 @@ from sgmkit.convergence.outcomes import require
 from sgmkit.convergence.reference_processes import processes
 from sgmkit.data import Mixture
 from sgmkit.noise import Noise
-from sgmkit.processes import Kernel, LinearSDE, act, perturb, time_at_snr
+from sgmkit.processes import Kernel, LinearSDE, act_on_phases, time_at_snr
 from sgmkit.solvers import Predict, Reverse, Solver
 
 LOG_SNR = (-3.0, 4.0)
@@ -105,9 +105,9 @@ class Problem:
         """``E[eps_d | u_t]``, ``(B, r, *event)``, computed in float64."""
         tail, rho, gain, variance = self._at(t)
         state = u.to(torch.float64)
-        y = act(gain, state).flatten(1)
+        y = act_on_phases(gain, state).flatten(1)
         x = self._posterior_mean(y, variance).unflatten(1, self.event)
-        return (act(tail, state) - act(rho, x[:, None])).to(u.dtype)
+        return (act_on_phases(tail, state) - act_on_phases(rho, x[:, None])).to(u.dtype)
 
     def draw(self, t: Tensor, noise: Noise) -> Tensor:
         """Exact draws of ``u_t``, ``(B, k, *event)``, for t ``()``; stream "start"."""
@@ -117,7 +117,7 @@ class Problem:
         place = torch.searchsorted(edges, source.uniform(like[:, :1])[:, 0])
         x = law.means[place] + law.variances.sqrt()[place] * source(like)
         eps = source(like.new_empty(len(like), self.sde.phases, *self.event))
-        return perturb(self.sde.kernel(t), x.unflatten(1, self.event), eps)
+        return self.sde.kernel(t).perturb(x.unflatten(1, self.event), eps)
 
     def moments(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean ``(N, k)`` and covariance ``(N, k, k)`` of ``u_t``, coordinate by coordinate."""

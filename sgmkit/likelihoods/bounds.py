@@ -13,8 +13,7 @@ from sgmkit.noise import Noise
 from sgmkit.processes import (
     TimeSampler,
     control_variate,
-    end_divergence,
-    perturb,
+    prior_divergence,
     weight_matrix,
     weighted_square,
 )
@@ -41,11 +40,11 @@ def diffusion_excess(
     t, density = times.draw((number + uniform) / count)
     kernel = sde.kernel(t)
     eps = noise.stream("diffusion")(z.new_empty(len(z), sde.phases, *z.shape[1:]))
-    u = perturb(kernel, z, eps)
+    u = kernel.perturb(z, eps)
     weight = weight_matrix(sde, t, kernel, "likelihood") / density[:, None, None]
     chance = control_variate(sde, kernel, weight, z, u, eps, times.t_min)
     error = eps[:, -sde.driven :] - rev.eps(u, t)
-    return weighted_square(weight, error) - chance + end_divergence(sde, z)
+    return weighted_square(weight, error) - chance + prior_divergence(sde, z)
 
 
 def chain_excess(rev: Reverse, z: Tensor, noise: Noise, grid: Tensor) -> Tensor:
@@ -61,10 +60,10 @@ def chain_excess(rev: Reverse, z: Tensor, noise: Noise, grid: Tensor) -> Tensor:
         noise: one draw for each step.
         grid: decreasing times to the cut-off, ``(steps + 1,)`` float64.
     """
-    sde, total = rev.sde, end_divergence(rev.sde, z)
+    sde, total = rev.sde, prior_divergence(rev.sde, z)
     kernels = [sde.kernel(t) for t in grid]
     for t, now, then in zip(grid, kernels, kernels[1:], strict=False):
-        u = perturb(now, z, noise(z.new_empty(len(z), sde.phases, *z.shape[1:])))
+        u = now.perturb(z, noise(z.new_empty(len(z), sde.phases, *z.shape[1:])))
         gain = 0.5 * float(then.snr - now.snr)
         total = total + gain * (z - rev.denoise(u, t)).square()
     return total

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sgmkit.noise import Noise
-from sgmkit.processes import LinearSDE, act, flow_operators
+from sgmkit.processes import LinearSDE, act_on_phases, flow_operators
 from sgmkit.solvers import Reverse, integrate
 
 EXACT_TRACE_LIMIT = 16
@@ -129,7 +129,7 @@ def _directions(u: Tensor, driven: int, probes: int, noise: Noise) -> Tensor:
 def normal_log_density(u: Tensor, cov: Tensor) -> Tensor:
     """log N(u; 0, cov on the phase axis), over the event: ``(B,)`` from ``(B, k, *event)``."""
     factor = torch.linalg.cholesky(cov).to(u)
-    white = act(torch.linalg.inv(factor), u)
+    white = act_on_phases(torch.linalg.inv(factor), u)
     count = u[0, 0].numel()
     norm = factor.diagonal().log().sum() + len(cov) / 2 * math.log(2 * math.pi)
     return -0.5 * white.square().flatten(1).sum(1) - count * norm
@@ -142,8 +142,10 @@ def _with_auxiliary(sde: LinearSDE, x: Tensor, noise: Noise, t_min: float) -> tu
     kernel = sde.kernel(torch.tensor(t_min, dtype=torch.float64))
     mean, cov = kernel.mean[1:, None].to(x), kernel.cov[1:, 1:]
     root = torch.linalg.cholesky(cov).to(x)
-    shift = act(root, noise(x.new_empty(len(x), sde.phases - 1, *x.shape[1:])))
-    return torch.cat([x[:, None], act(mean, x[:, None]) + shift], 1), normal_log_density(shift, cov)
+    shift = act_on_phases(root, noise(x.new_empty(len(x), sde.phases - 1, *x.shape[1:])))
+    return torch.cat([x[:, None], act_on_phases(mean, x[:, None]) + shift], 1), normal_log_density(
+        shift, cov
+    )
 
 
 def _flow_and_divergence(
@@ -157,4 +159,4 @@ def _flow_and_divergence(
         pulled = torch.einsum("bij,bki...->kbj...", gain[:, -r:], directions)
         (slopes,) = torch.autograd.grad(eps, state, pulled, is_grads_batched=True)
     divergence = (slopes[:, :, -r:] * directions.transpose(0, 1)).flatten(2).sum(2).T
-    return act(torch.cat(flow, -1), u, eps.detach()), divergence
+    return act_on_phases(torch.cat(flow, -1), u, eps.detach()), divergence

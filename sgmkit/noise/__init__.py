@@ -5,14 +5,15 @@ serves adaptive SDE solvers, and `seeding` guards torch's own generator. This ro
 numpy and nothing of sgmkit but errors.
 """
 
-from sgmkit.noise.brownian import Path
+from sgmkit.noise.base import Noise
+from sgmkit.noise.brownian import BrownianPath
 from sgmkit.noise.recorded import RecordedNoise
-from sgmkit.noise.seeded_noise import Noise, SeededNoise
+from sgmkit.noise.seeded_noise import SeededNoise
 from sgmkit.noise.seeding import seeded
 
 __all__ = [
+    "BrownianPath",
     "Noise",
-    "Path",
     "RecordedNoise",
     "SeededNoise",
     "seeded",

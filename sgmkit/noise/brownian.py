@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from sgmkit._util.shapes import over_event
-from sgmkit.noise.seeded_noise import Noise
+from sgmkit.noise.base import Noise
 
 
-class Path:
+class BrownianPath:
     """Increments of one Brownian path for each sample, in the order in which they are walked.
 
     A step that is refused stays on the path: a shorter one is drawn from the Brownian bridge, and

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgmkit.errors import BadValue, UserError
-from sgmkit.noise.seeded_noise import Noise, check_like, positions
+from sgmkit.noise.base import Noise, check_like, positions
 
 
 class NoiseExhausted(UserError, IndexError):

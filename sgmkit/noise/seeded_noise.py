@@ -19,16 +19,16 @@ pair's radius is near zero); half precision is rounded float32. Not for cryptogr
 import hashlib
 import math
 import weakref
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sgmkit.errors import BadValue
+from sgmkit.noise.base import Noise, check_like, positions
 from sgmkit.noise.counter import GOLDEN, fill_normal, fill_uniform, mixed
 
 _AHEAD = 256
@@ -39,38 +39,6 @@ _BLOCK = 4 * _TOLD
 """Bytes of such a block."""
 _FREE: list[np.ndarray] = []
 """Blocks that nothing uses any more."""
-
-
-class Noise(ABC):
-    """Randomness as an argument: what every piece of numerics takes. B is the number of ids."""
-
-    ids: Tensor
-    """The samples that the rows of a draw belong to, ``(B,)`` int64; not to be written to."""
-    recorded: ClassVar[bool] = False
-    """Whether draws are given, and to be asked for one by one as the published algorithm does;
-    else a solver may draw the sum of neighbours at once."""
-
-    @abstractmethod
-    def __call__(self, like: Tensor) -> Tensor:
-        """Standard normal numbers: shape ``(B, ...)``, dtype and device of ``like``."""
-
-    @abstractmethod
-    def uniform(self, like: Tensor) -> Tensor:
-        """Numbers in the open interval (0, 1): shape ``(B, ...)``, dtype and device of ``like``."""
-
-    @abstractmethod
-    def select(self, index: Tensor) -> Self:
-        """The same noise for a sub-batch: distinct positions ``(b,)`` int64, or a mask ``(B,)``.
-
-        Draws are counted per sample, in one place for all views: none is ever repeated.
-        """
-
-    @abstractmethod
-    def stream(self, name: str) -> Self:
-        """Independent noise for one purpose; the same name is the same stream and counter."""
-
-    def expect(self, draws: int) -> None:  # noqa: B027 - not abstract: most have no use for it
-        """About so many draws of one kind come next: changes the cost and no number."""
 
 
 def _sample_keys(seed: int, path: tuple[str, ...], ids: np.ndarray) -> np.ndarray:
@@ -235,13 +203,6 @@ def _bits(dtype: torch.dtype) -> int:
     return round(-math.log2(torch.finfo(dtype).eps))
 
 
-def check_like(like: Tensor, count: int) -> None:
-    """Complain unless ``like`` has a row for each of ``count`` samples and is floating."""
-    if like.shape[:1] != (count,) or not like.dtype.is_floating_point:
-        shape = tuple(like.shape)
-        raise BadValue(f"noise for {count} samples cannot be drawn like {like.dtype} {shape}")
-
-
 def _checked_ids(sample_ids: Sequence[int] | Tensor) -> Tensor:
     """A private copy on the CPU, ``(N,)`` int64."""
     try:
@@ -254,14 +215,3 @@ def _checked_ids(sample_ids: Sequence[int] | Tensor) -> Tensor:
     if len(values) < len(ids):
         raise BadValue(f"sample ids must be distinct: {int(values[counts > 1][0])} is repeated")
     return ids.to(torch.int64, copy=True)
-
-
-def positions(index: Tensor, count: int) -> Tensor:
-    """Positions ``(b,)`` on the CPU, from a mask ``(count,)`` or from positions."""
-    mask = index.dtype == torch.bool and index.shape == (count,)
-    if not mask and (index.dtype != torch.int64 or index.ndim != 1):
-        raise BadValue(
-            f"select takes positions (b,) int64 or a mask ({count},) bool, "
-            f"not {tuple(index.shape)} {index.dtype}"
-        )
-    return (index.nonzero()[:, 0] if mask else index).cpu()

@@ -11,19 +11,19 @@ from sgmkit._util.memo import Memo, remembered
 from sgmkit._util.shapes import over_event
 from sgmkit.processes.cross_entropy import (
     control_variate,
-    end_divergence,
-    information,
     kernel_entropy,
+    mutual_information,
     normal_excess,
+    prior_divergence,
 )
-from sgmkit.processes.gddim import flow_factor, one_point
+from sgmkit.processes.gddim import flow_factor, point_transition
 from sgmkit.processes.matrices import (
-    Act,
     Matrix,
     Operator,
-    act,
+    PhaseMap,
+    act_on_phases,
     as_matrix,
-    operators,
+    operators_by_time,
     ou_transition,
     scaled_cholesky,
     semidefinite_factor,
@@ -36,7 +36,7 @@ from sgmkit.processes.prediction import (
     noise_operators,
     rescale_operator,
     statistic_scale,
-    whole_operator,
+    whole_noise_operator,
 )
 from sgmkit.processes.score import (
     denoise_operators,
@@ -45,17 +45,16 @@ from sgmkit.processes.score import (
     full_score_operators,
     mix_noise,
     normal_noise_operator,
-    perturb,
     score_operator,
     velocity_noise_operator,
 )
 from sgmkit.processes.sde import ClockedSDE, Kernel, LinearSDE, ScheduleSDE
+from sgmkit.processes.snr import log_snr_rate, noise_level, time_at_snr
 from sgmkit.processes.time_sampling import TimeSampler
-from sgmkit.processes.variable import Variable, coordinate, noise_level, place, time_at_snr
+from sgmkit.processes.variable import Variable, times_between, variable_and_rate
 from sgmkit.processes.weighting import (
     SIGMA_DATA,
     Weighting,
-    log_snr_rate,
     weight_matrix,
     weighted_error,
     weighted_square,
@@ -63,44 +62,41 @@ from sgmkit.processes.weighting import (
 
 __all__ = [
     "SIGMA_DATA",
-    "Act",
     "ClockedSDE",
     "Kernel",
     "LinearSDE",
     "Matrix",
     "Memo",
     "Operator",
+    "PhaseMap",
     "Prediction",
     "ScheduleSDE",
     "TimeSampler",
     "Variable",
     "Weighting",
-    "act",
+    "act_on_phases",
     "as_matrix",
     "control_variate",
-    "coordinate",
     "denoise_operators",
     "driven_factor",
-    "end_divergence",
     "flow_factor",
     "flow_operators",
     "full_score_operators",
-    "information",
     "input_scale",
     "kernel_entropy",
     "log_snr_rate",
     "mix_noise",
+    "mutual_information",
     "noise_label",
     "noise_level",
     "noise_operators",
     "normal_excess",
     "normal_noise_operator",
-    "one_point",
-    "operators",
+    "operators_by_time",
     "ou_transition",
     "over_event",
-    "perturb",
-    "place",
+    "point_transition",
+    "prior_divergence",
     "remembered",
     "rescale_operator",
     "scaled_cholesky",
@@ -109,9 +105,11 @@ __all__ = [
     "stacked_factor",
     "statistic_scale",
     "time_at_snr",
+    "times_between",
+    "variable_and_rate",
     "velocity_noise_operator",
     "weight_matrix",
     "weighted_error",
     "weighted_square",
-    "whole_operator",
+    "whole_noise_operator",
 ]

@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor
 
-from sgmkit.processes.matrices import act
+from sgmkit.processes.matrices import act_on_phases
 from sgmkit.processes.score import normal_noise_operator
 from sgmkit.processes.sde import Kernel, LinearSDE
 from sgmkit.processes.weighting import weighted_square
@@ -29,7 +29,7 @@ def kernel_entropy(kernel: Kernel) -> Tensor:
     return volume + 0.5 * k * (1 + math.log(2 * math.pi))
 
 
-def information(kernel: Kernel, std: Tensor) -> Tensor:
+def mutual_information(kernel: Kernel, std: Tensor) -> Tensor:
     """``1/2 log(1 + s^2 |rho|^2)``: entropy that a spread s of the data adds to u, nats.
 
     Args:
@@ -39,7 +39,7 @@ def information(kernel: Kernel, std: Tensor) -> Tensor:
     return 0.5 * torch.log1p(float(kernel.snr) * std.square())
 
 
-def end_divergence(sde: LinearSDE, z: Tensor) -> Tensor:
+def prior_divergence(sde: LinearSDE, z: Tensor) -> Tensor:
     """``KL(N(m_T z, S_T) || N(0, prior_cov))`` by coordinate, nats, like z; differentiable."""
     kernel = sde.kernel(torch.tensor(sde.horizon, dtype=torch.float64))
     factor = torch.linalg.cholesky(sde.prior_cov())
@@ -82,7 +82,7 @@ def control_variate(
     """
     var = sde.data_var()
     gain = normal_noise_operator(kernel, sde.driven, var).to(u)
-    drawn = weighted_square(weight, eps[:, -sde.driven :] - act(gain, u))
+    drawn = weighted_square(weight, eps[:, -sde.driven :] - act_on_phases(gain, u))
     first, last = (
         normal_excess(sde.kernel(torch.tensor(t, dtype=torch.float64)), var, z)
         for t in (t_min, sde.horizon)

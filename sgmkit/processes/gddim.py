@@ -22,7 +22,7 @@ EARLIEST = 1e-12
 """In units of the horizon: what lies below turns nothing."""
 
 
-def one_point(
+def point_transition(
     sde: LinearSDE, t: Tensor, s: Tensor, eta: float = 0.0, intervals: int = 0
 ) -> tuple[Tensor, Tensor]:
     """The reverse process of data at one point x, from t to s.
@@ -53,9 +53,9 @@ def one_point(
 def point_flow(sde: LinearSDE, t: Tensor, s: Tensor, intervals: int = 0) -> Tensor:
     r"""Probability-flow transition of the noise, ``R_s R_t^{-1} (*t, k, k)``.
 
-    ``R' = (F + 1/2 D S^{-1}) R`` and ``R R^T = S`` (gDDIM, eq. 15): see `one_point`.
+    ``R' = (F + 1/2 D S^{-1}) R`` and ``R R^T = S`` (gDDIM, eq. 15): see `point_transition`.
     """
-    return one_point(sde, t, s, 0.0, intervals)[0]
+    return point_transition(sde, t, s, 0.0, intervals)[0]
 
 
 def flow_factor(sde: LinearSDE, t: Tensor) -> Tensor:

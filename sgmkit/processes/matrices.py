@@ -15,8 +15,8 @@ from torch import Tensor
 Matrix = Sequence[Sequence[float]]
 """A small matrix as nested tuples of floats: a constant carries no dtype and no device."""
 
-Act = Callable[..., Tensor]
-"""A small matrix that acts on the phases of states: an `Operator`, or `act` with its matrix."""
+PhaseMap = Callable[..., Tensor]
+"""A matrix as a function of states: an `Operator`, or `act_on_phases` with the matrix filled in."""
 
 _EXACT = (torch.float32, torch.float64)
 """Numbers that hold coefficients; halves would round them."""
@@ -227,7 +227,7 @@ class Operator:
             joined = torch.cat(states, dim=1)
             product = self._matrix(dtype, "cpu") @ joined.flatten(2)
             return product.view(len(first), len(self.rows), *first.shape[2:])
-        return act(self._matrix(dtype, first.device), *states).to(first.dtype)
+        return act_on_phases(self._matrix(dtype, first.device), *states).to(first.dtype)
 
     def _matrix(self, dtype: torch.dtype, device: torch.device | str) -> Tensor:
         """``(k, j)``, made once."""
@@ -237,7 +237,7 @@ class Operator:
         return self._cached[dtype, device]
 
 
-def operators(*matrices: Tensor) -> list[Operator]:
+def operators_by_time(*matrices: Tensor) -> list[Operator]:
     """One operator for each of n times.
 
     Args:
@@ -246,7 +246,7 @@ def operators(*matrices: Tensor) -> list[Operator]:
     return [Operator(matrix) for matrix in torch.cat(matrices, dim=-1).tolist()]
 
 
-def act(matrix: Tensor, *states: Tensor) -> Tensor:
+def act_on_phases(matrix: Tensor, *states: Tensor) -> Tensor:
     """``matrix`` on the phases of states ``(B, j_i, *event)`` side by side: ``(B, k, *event)``.
 
     A pass for each phase: no product of matrices, whose precision a user's settings may lower.

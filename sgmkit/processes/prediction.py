@@ -37,8 +37,8 @@ def noise_operators(
     a may have any sign, and be zero. ``residual``, for any r, is one answer for all phases: the
     data less their mean given u, were they N(0, data_var), over their variance then, times the
     standard deviation of all. It is zero for a Normal, and smooth data keep it bounded at every
-    noise level, for it is a difference of scores. ``R`` is `whole_operator`'s: the noise of all
-    phases.
+    noise level, for it is a difference of scores. ``R`` is the noise of all phases: see
+    `whole_noise_operator`.
 
     Raises:
         BadValue: for a prediction that is none of these, or that needs r = 1.
@@ -50,7 +50,7 @@ def noise_operators(
         unit = torch.eye(driven).to(kernel.chol).expand(*t, driven, driven)
         return kernel.chol.new_zeros(*t, driven, k), unit
     if prediction == "R":
-        raise BadValue("prediction 'R' is of all phases: see whole_operator")
+        raise BadValue("prediction 'R' is of all phases: see whole_noise_operator")
     if prediction == "residual":
         unit = math.sqrt(data_var) / (1 + data_var * kernel.snr)[..., None, None]
         carried = kernel.rho[..., -driven:, None]
@@ -66,7 +66,7 @@ def noise_operators(
     return white / power, gain if prediction == "v" else -gain
 
 
-def whole_operator(kernel: Kernel, factor: Tensor, driven: int) -> Tensor:
+def whole_noise_operator(kernel: Kernel, factor: Tensor, driven: int) -> Tensor:
     """``eps_d = L_dd^T (R^{-T} answer)_d``: the driven noise of a whole one, ``(*t, r, k)``.
 
     The answer of prediction ``R`` (gDDIM, Zhang, Tao & Chen 2023, sec. 4): the noise of all phases

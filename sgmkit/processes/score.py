@@ -5,13 +5,12 @@ driven part ``eps_d (B, r, *event)``; the score is ``-L_dd^{-T} eps_d``, the pos
 data follows from the driven channels ``w_d = a_d x + eps_d`` alone, and nothing divides by a
 single ``a``, which is negative for CLD and crosses zero for underdamped third-order processes.
 
-The small matrices here act on the phase axis: see `sgmkit.processes.matrices.act`.
+The small matrices here act on the phase axis: see `sgmkit.processes.act_on_phases`.
 """
 
 import torch
 from torch import Tensor
 
-from sgmkit.processes.matrices import act
 from sgmkit.processes.sde import Kernel, LinearSDE
 
 WEAK = 1e-3
@@ -100,9 +99,3 @@ def mix_noise(fixed: Tensor, network: Tensor, logit: Tensor) -> Tensor:
     """
     network = network.to(fixed)  # under autocast the network speaks bfloat16
     return torch.lerp(fixed, network, torch.sigmoid(logit).to(fixed))
-
-
-def perturb(kernel: Kernel, x: Tensor, eps: Tensor) -> Tensor:
-    """``m_t x + L eps (B, k, *event)``, from x ``(B, *event)`` and eps ``(B, k, *event)``."""
-    mean = kernel.mean[..., :, None].to(x)
-    return act(mean, x[:, None]) + act(kernel.chol.to(x), eps)

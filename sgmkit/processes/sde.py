@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sgmkit.processes.matrices import (
     Matrix,
+    act_on_phases,
     as_matrix,
     ordered_transition,
     ou_transition,
@@ -53,6 +54,16 @@ class Kernel:
     def snr(self) -> Tensor:
         """Signal-to-noise ratio ``|rho|^2 (*t)``, decreasing in t for every linear SDE."""
         return self.rho.square().sum(-1)
+
+    def perturb(self, x: Tensor, eps: Tensor) -> Tensor:
+        """The state ``u_t = m_t x + L eps``, ``(B, k, *event)``.
+
+        Args:
+            x: data, ``(B, *event)``.
+            eps: standard normal noise, ``(B, k, *event)``.
+        """
+        mean = self.mean[..., :, None].to(x)
+        return act_on_phases(mean, x[:, None]) + act_on_phases(self.chol.to(x), eps)
 
 
 class LinearSDE(ABC):

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from sgmkit.errors import BadValue
-from sgmkit.processes.matrices import act
+from sgmkit.processes.matrices import act_on_phases
 from sgmkit.processes.sde import Kernel, LinearSDE
+from sgmkit.processes.snr import log_snr_rate, whitened_diffusion
 
 Weighting = Literal["likelihood", "reweighted", "unweighted", "edm"]
 
@@ -46,16 +47,8 @@ def weight_matrix(
     if weighting == "reweighted":
         return noise
     if weighting == "likelihood":
-        inverse = kernel.whiten[..., -r:, -r:]
-        return inverse @ noise @ inverse.mT
+        return whitened_diffusion(sde, t, kernel)
     raise BadValue(f"weighting {weighting!r} is none of {', '.join(get_args(Weighting))}")
-
-
-def log_snr_rate(sde: LinearSDE, t: Tensor, kernel: Kernel) -> Tensor:
-    """``d log |rho|^2 / dt = -a_d^T W a_d / |rho|^2 (*t)``, with the likelihood weight W."""
-    a = kernel.rho[..., -sde.driven :, None]
-    weight = weight_matrix(sde, t, kernel, "likelihood")
-    return -(a.mT @ weight @ a)[..., 0, 0] / kernel.snr
 
 
 def _edm_weight(sde: LinearSDE, t: Tensor, kernel: Kernel, sigma_data: float) -> Tensor:
@@ -74,7 +67,7 @@ def _edm_weight(sde: LinearSDE, t: Tensor, kernel: Kernel, sigma_data: float) ->
 
 def weighted_square(weight: Tensor, error: Tensor) -> Tensor:
     """``1/2 e^T W e`` by coordinate, ``(B, *event)``; see `weighted_error`."""
-    return 0.5 * (error * act(weight.to(error), error)).sum(1)
+    return 0.5 * (error * act_on_phases(weight.to(error), error)).sum(1)
 
 
 def weighted_error(weight: Tensor, error: Tensor) -> Tensor:

@@ -24,14 +24,14 @@ from sgmkit.processes import (
     LinearSDE,
     Variable,
     as_matrix,
-    coordinate,
     denoise_operators,
     driven_factor,
     flow_factor,
     flow_operators,
-    one_point,
     ou_transition,
+    point_transition,
     scaled_cholesky,
+    variable_and_rate,
 )
 
 NODES = 12
@@ -94,7 +94,7 @@ class DataForm(Form):
     """
 
     def carry(self, t: Tensor, s: Tensor) -> Tensor:
-        return one_point(self.sde, t, s, self.eta)[0]
+        return point_transition(self.sde, t, s, self.eta)[0]
 
     def held(self, t: Tensor, s: Tensor) -> Tensor:
         source, target = (self.sde.kernel(x).mean[..., None] for x in (t, s))
@@ -118,7 +118,7 @@ class DataForm(Form):
         return denoise_operators(self.sde.kernel(t), self.sde.driven, self.sde.data_var())
 
     def spread(self, t: Tensor, s: Tensor) -> Tensor:
-        return one_point(self.sde, t, s, self.eta)[1]
+        return point_transition(self.sde, t, s, self.eta)[1]
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,8 @@ def moments(form: Form, variable: Variable, t: Tensor, s: Tensor, count: int) ->
     nodes = torch.exp(low + width * (1 + where) / 2)
     pushed = form.carry_all(nodes, end) @ form.rate(nodes.flatten()).unflatten(0, nodes.shape)
     weight = mass / 2 * width * nodes
-    first, last = (coordinate(form.sde, variable, x)[0][step, None] for x in (t, s))
-    theta = (coordinate(form.sde, variable, nodes)[0] - first) / (last - first)
+    first, last = (variable_and_rate(form.sde, variable, x)[0][step, None] for x in (t, s))
+    theta = (variable_and_rate(form.sde, variable, nodes)[0] - first) / (last - first)
     powers = torch.stack([weight * theta**i for i in range(count)], 1)  # (panels, count, nodes)
     parts = (powers @ pushed.flatten(2)).unflatten(2, pushed.shape[2:])
     # Horner's rule: each step carries the sum over a panel through the next one.

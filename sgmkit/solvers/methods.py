@@ -17,11 +17,11 @@ from sgmkit.processes import (
     LinearSDE,
     Operator,
     Variable,
-    coordinate,
     noise_level,
-    operators,
-    place,
+    operators_by_time,
     time_at_snr,
+    times_between,
+    variable_and_rate,
 )
 from sgmkit.solvers.exponential import (
     FORMS,
@@ -125,7 +125,7 @@ class Staged(Exponential):
     """Exponential Runge-Kutta: each stage goes from the start of the step, through some answers.
 
     Attributes:
-        inner: variable in which stages are placed; see `sgmkit.processes.variable.place`.
+        inner: variable in which stages are placed; see `sgmkit.processes.times_between`.
         ancestral: noise in units of the posterior's, for the flow (eta = 0): a step goes on to a
             lower noise level, and the forward process from there to its end (k-diffusion).
         every_stage: whether each stage does so, not the last alone.
@@ -151,7 +151,7 @@ class Staged(Exponential):
         form, nodes, t = self.split(sde), self.nodes(), grid[:-1]
         down = self._down(sde, t, grid[1:])
         last = grid[1:] if self.every_stage else down
-        ends = [place(sde, self.inner, t, last, n.share) for n in nodes[:-1]] + [grid[1:]]
+        ends = [times_between(sde, self.inner, t, last, n.share) for n in nodes[:-1]] + [grid[1:]]
         goals = [self._down(sde, t, end) for end in ends[:-1]] if self.every_stage else ends[:-1]
         goals.append(down)
         times, columns = [t], []
@@ -166,7 +166,7 @@ class Staged(Exponential):
         """The stage of each step that starts at ``times[-1]``, and goes by ``goal`` to ``end``."""
         t, uses = times[0], [times[i] for i in node.uses]
         moment = ruled(form, self.variable, t, goal, len(uses), node.rule)
-        values = [coordinate(form.sde, self.variable, x)[0] for x in (t, goal, *uses)]
+        values = [variable_and_rate(form.sde, self.variable, x)[0] for x in (t, goal, *uses)]
         theta = torch.stack([(v - values[0]) / (values[1] - values[0]) for v in values[2:]], 1)
         parts = dict(zip(node.uses, weights(moment, theta).unbind(1), strict=True))
         none = torch.zeros_like(moment[:, 0])
@@ -179,7 +179,7 @@ class Staged(Exponential):
             phi, cov = form.sde.transition(goal, end)
             others = [torch.zeros_like(cov)] * (len(times) - 1 if self.every_stage else 0)
             row, drawn = [*(phi @ part for part in row), *others, root(cov)], True
-        moves, whole = operators(*row), isinstance(form, NoiseForm)
+        moves, whole = operators_by_time(*row), isinstance(form, NoiseForm)
         plain = Stage(t[0], None, moves[0], draws=int(drawn), whole=whole)
         return [
             replace(plain, time=now, ask=ask, move=move)
@@ -211,7 +211,7 @@ def combined(
         rule: of the moments, by the number of answers.
         ahead: whether the answer at the end of the step comes first: a corrector.
     """
-    value = coordinate(form.sde, variable, grid)[0]
+    value = variable_and_rate(form.sde, variable, grid)[0]
     steps: dict[int, Operator] = {}
     for count in sorted(set(counts)):
         rows = torch.tensor([i for i, other in enumerate(counts) if other == count])
@@ -223,7 +223,7 @@ def combined(
         parts = [form.carry(t, s), *weights(moment, theta).unbind(1)]
         if form.eta:
             parts.append(root(form.spread(t, s)))
-        steps |= zip(rows.tolist(), operators(*parts), strict=True)
+        steps |= zip(rows.tolist(), operators_by_time(*parts), strict=True)
     return [steps[i] for i in range(len(counts))]
 
 
@@ -233,7 +233,7 @@ def asked(form: Form, t: Tensor) -> Sequence[Operator | None]:
     unit = torch.eye(second.shape[-1]).to(second)
     if not first.any() and second.shape[-1] == second.shape[-2] and bool((second == unit).all()):
         return [None] * len(t)
-    return operators(first, second)
+    return operators_by_time(first, second)
 
 
 def ruled(form: Form, variable: Variable, t: Tensor, s: Tensor, count: int, rule: Rule) -> Tensor:
@@ -242,7 +242,7 @@ def ruled(form: Form, variable: Variable, t: Tensor, s: Tensor, count: int, rule
     if rule == "half" and count > 1:
         moment[:, 1] = moment[:, 0] / 2
     if rule == "end" and count > 1:
-        (start, _), (end, slope) = (coordinate(form.sde, variable, x) for x in (t, s))
+        (start, _), (end, slope) = (variable_and_rate(form.sde, variable, x) for x in (t, s))
         moment[:, 1] = form.rate(s) * ((end - start) / slope / 2)[:, None, None]
     if rule == "third" and count > 2:
         moment[:, 2] = moment[:, 2] / 2

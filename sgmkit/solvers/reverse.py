@@ -10,13 +10,13 @@ from torch import Tensor
 from sgmkit._util.memo import remembered
 from sgmkit.noise import Noise
 from sgmkit.processes import (
-    Act,
     Kernel,
     LinearSDE,
-    act,
+    PhaseMap,
+    act_on_phases,
     denoise_operators,
     flow_operators,
-    operators,
+    operators_by_time,
     score_operator,
 )
 
@@ -52,11 +52,11 @@ def _narrowed(
 
 
 @remembered
-def _locals(sde: LinearSDE, times: Tensor) -> dict[float, dict[str, Act]]:
+def _locals(sde: LinearSDE, times: Tensor) -> dict[float, dict[str, PhaseMap]]:
     """All of these at each of ``times (n,)``."""
     kernel = sde.kernel(times)
     names = ("velocity", "drift", "denoise", "score", "noise")
-    columns = [operators(*_matrices(sde, times, kernel, name)) for name in names]
+    columns = [operators_by_time(*_matrices(sde, times, kernel, name)) for name in names]
     rows = zip(times.tolist(), *columns, strict=True)
     return {key: dict(zip(names, row, strict=True)) for key, *row in rows}
 
@@ -98,7 +98,7 @@ class Reverse:
         self._rows = 0
         self._shared = 0  # calls made for the whole batch
         self._own = torch.zeros(0, dtype=torch.int64)  # calls made for single rows
-        self._ready: dict[float, dict[str, Act]] = {}
+        self._ready: dict[float, dict[str, PhaseMap]] = {}
 
     @classmethod
     def from_score(cls, sde: LinearSDE, score: Predict, noise: Noise) -> Self:
@@ -110,7 +110,7 @@ class Reverse:
 
         def predict(u: Tensor, t: Tensor) -> Tensor:
             factor = sde.kernel(t).chol[..., -sde.driven :, -sde.driven :]
-            return -act(factor.mT.to(u), score(u, t))
+            return -act_on_phases(factor.mT.to(u), score(u, t))
 
         return cls(sde, predict, noise)
 
@@ -215,10 +215,10 @@ class Reverse:
             own = torch.cat([own, own.new_zeros(short)])
         self._root._own = own.index_add(0, index, torch.ones_like(index))
 
-    def _at(self, t: Tensor, u: Tensor, name: str) -> Act:
+    def _at(self, t: Tensor, u: Tensor, name: str) -> PhaseMap:
         if t.ndim:  # a time for each sample
             matrices = _matrices(self.sde, t, self.sde.kernel(t), name)
-            return partial(act, torch.cat(matrices, -1).to(u))
+            return partial(act_on_phases, torch.cat(matrices, -1).to(u))
         local = self._ready.get(key := float(t))
         if local is None:
             self.prepare(t[None])

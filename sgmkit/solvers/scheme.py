@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor
 
 from sgmkit._util.memo import remembered
-from sgmkit.processes import LinearSDE, Operator, operators
+from sgmkit.processes import LinearSDE, Operator, operators_by_time
 from sgmkit.solvers.reverse import Reverse
 from sgmkit.solvers.solver import Solver
 
@@ -54,7 +54,7 @@ Step = Sequence[Stage]
 
 def single(t: Tensor, *matrices: Tensor, draws: int = 0, driven: bool = False) -> list[Step]:
     """Steps of one stage each, from ``t (n,)``: operators on u, eps and the draws."""
-    moves = operators(*matrices)
+    moves = operators_by_time(*matrices)
     return [
         [Stage(now, None, move, draws=draws, driven=driven)]
         for now, move in zip(t, moves, strict=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from sgmkit.errors import Incompatible
 from sgmkit.models import CrossEntropy, Prior, Weigh
 from sgmkit.noise import SeededNoise
-from sgmkit.processes import information
+from sgmkit.processes import mutual_information
 from sgmkit.testing.result import Check, NotApplicable, require
 
 COUNT = 5
@@ -66,7 +66,7 @@ def check_cost_bound(prior: Prior) -> str:
     rows = found.mean(1)
     mean, error = float(rows.mean()), float(rows.std()) / math.sqrt(MANY)
     kernel = prior.sde.kernel(torch.tensor(prior.t_min, dtype=torch.float64))
-    least = float(information(kernel, torch.ones((), dtype=torch.float64)))
+    least = float(mutual_information(kernel, torch.ones((), dtype=torch.float64)))
     told = f"N(0, 1) costs {mean:.4g} ± {error:.2g} nats a coordinate, less than the {least:.4g}"
     require(mean >= least - 4 * error - 1e-4, f"{told} that its state tells of it")
     return f"{mean:.3g} ± {error:.1g} nats a coordinate, at least {least:.3g}"

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sgmkit._util.files import write_atomic
-from sgmkit.errors import BadValue, CutShort
+from sgmkit.errors import BadValue, IncompleteFile
 
 if TYPE_CHECKING:
     from sgmkit.models import Model
@@ -59,7 +59,7 @@ def read(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, Tensor], Facts]:
     """The tensors whose names start with one of ``parts``, on the CPU, and the facts.
 
     Raises:
-        CutShort: for a file that is not whole.
+        IncompleteFile: for a file that is not whole.
         BadValue: for one that sgmkit did not write, or in another format.
     """
     try:
@@ -69,7 +69,7 @@ def read(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, Tensor], Facts]:
             return {name: file.get_tensor(name) for name in names}, facts
     except SafetensorError as error:
         why = str(error).splitlines()[0].rpartition("header: ")[2]
-        raise CutShort(
+        raise IncompleteFile(
             f"{path} is cut short or no checkpoint ({why}); delete it, and the one before serves"
         ) from None
     except OSError as error:

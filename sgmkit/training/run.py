@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sgmkit._util.files import write_atomic
 from sgmkit._util.hashing import fingerprint
-from sgmkit.errors import BadValue, CutShort
+from sgmkit.errors import BadValue, IncompleteFile
 from sgmkit.training import checkpoint
 from sgmkit.training.recipe import Experiment, read_recipe
 
@@ -56,8 +56,8 @@ class Run:
     def latest(self) -> Path:
         """The newest checkpoint.
 
-        Raises `BadValue` where there is none, and `CutShort` where it is not whole: another must
-        not take its place unseen.
+        Raises `BadValue` where there is none, and `IncompleteFile` where it is not whole: another
+        must not take its place unseen.
         """
         found = self.checkpoints()
         if not found:
@@ -74,7 +74,7 @@ class Run:
         for path in reversed(self.checkpoints()):
             try:
                 checkpoint.facts_of(path)
-            except CutShort as error:
+            except IncompleteFile as error:
                 troubles.append(str(error))
             else:
                 return path, troubles

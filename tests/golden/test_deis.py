@@ -10,7 +10,7 @@ from support.golden_data import load
 from support.golden_solvers_data import close, left_sums, problem
 
 from sgmkit import time_grid
-from sgmkit.processes import place, time_at_snr
+from sgmkit.processes import time_at_snr, times_between
 from sgmkit.solvers import NoiseForm, combined
 from sgmkit_sdes.vp import VP
 from sgmkit_solvers.ipndm import IPNDM
@@ -65,7 +65,7 @@ def test_schedule_and_grids():
     assert close(rate, golden["eps_integrand"], 1e-12)
     for name, grid in (("t1", "uniform"), ("log1", "logsnr"), ("rho7", "edm:rho=7")):
         assert close(time_grid(grid, SDE, 10, T_MIN), golden[f"ts_{name}"], 1e-12)
-    roots = torch.cat([place(SDE, "sqrt", *times, i / 10) for i in range(11)])
+    roots = torch.cat([times_between(SDE, "sqrt", *times, i / 10) for i in range(11)])
     assert close(roots, golden["ts_t2"], 1e-12)
 
 

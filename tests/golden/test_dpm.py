@@ -8,7 +8,7 @@ from support.golden_data import load
 from support.golden_solvers_data import STAGES, close, problem, stepped
 
 from sgmkit import time_grid
-from sgmkit.processes import place, time_at_snr
+from sgmkit.processes import time_at_snr, times_between
 from sgmkit.solvers import finish
 from sgmkit_sdes.vp import VP
 from sgmkit_solvers.multistep import DPM, DPMPP
@@ -41,7 +41,7 @@ def test_schedule_and_grids():
         for skip, grid in GRIDS.items():
             assert close(time_grid(grid, SDE, n, T_MIN), golden[f"t_{skip}_N{n}"], 1e-11)
         shares = torch.arange(n + 1, dtype=torch.float64) / n
-        roots = torch.cat([place(SDE, "sqrt", *ends, float(share)) for share in shares])
+        roots = torch.cat([times_between(SDE, "sqrt", *ends, float(share)) for share in shares])
         assert close(roots, golden[f"t_time_quadratic_N{n}"], 1e-14)
 
 

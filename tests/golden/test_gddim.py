@@ -13,7 +13,7 @@ from support.golden_data import GDDIM, load
 from support.golden_solvers_data import MIXTURE, close, left_sums
 
 from sgmkit import RecordedNoise, Reverse
-from sgmkit.processes import act, flow_factor
+from sgmkit.processes import act_on_phases, flow_factor
 from sgmkit.solvers import NoiseForm, combined, moments
 from sgmkit.solvers.exponential import CholeskyForm
 from sgmkit_exact.exact import Exact
@@ -92,13 +92,15 @@ def run(order, golden, denoise, factor=flow_factor, whole=True):
         return -score(u, t)[:, 1:] * GDDIM.kernel(t).chol[1, 1]
 
     def of_both(u, t):
-        return -act(factor(GDDIM, t[None])[0].mT, score(u, t))
+        return -act_on_phases(factor(GDDIM, t[None])[0].mT, score(u, t))
 
     rev = Reverse(GDDIM, of_velocity, RecordedNoise([]), whole=of_both if whole else None)
     times = golden["rev_ts_den" if denoise else "rev_ts"]
     u = Fresh(order + 1).solve(rev, golden["u_T"].mT.contiguous(), times)
     if denoise:
-        u = u + EPS * (act(GDDIM.diffusion(EPS), score(u, EPS)) - act(GDDIM.drift(EPS), u))
+        u = u + EPS * (
+            act_on_phases(GDDIM.diffusion(EPS), score(u, EPS)) - act_on_phases(GDDIM.drift(EPS), u)
+        )
     return u.mT
 
 

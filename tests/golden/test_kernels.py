@@ -27,10 +27,9 @@ from torch import Tensor
 from sgmkit.processes import (
     Kernel,
     LinearSDE,
-    act,
+    act_on_phases,
     mix_noise,
     normal_noise_operator,
-    perturb,
     scaled_cholesky,
     score_operator,
     velocity_noise_operator,
@@ -151,25 +150,25 @@ def test_cld_perturbation(case, matching):
     golden, sde = load("cld_kernel"), CLD_KERNELS[case]
     t, z, start = golden["t_probe"], state(golden["z_probe"]), state(golden["u_probe"])
     kernel = official(sde, t, matching)
-    mean = act(kernel.mean[..., None], start[:, :1])
+    mean = act_on_phases(kernel.mean[..., None], start[:, :1])
     if matching == "dsm":
         phi, _ = sde.transition(0 * t, t)
-        mean = act(phi, start)
-    got = mean + act(kernel.chol, z)
+        mean = act_on_phases(phi, start)
+    got = mean + act_on_phases(kernel.chol, z)
     assert near(mean, state(golden[f"{case}_{matching}_perturb_mean"]), rtol=1e-11, atol=1e-13)
     assert near(got, state(golden[f"{case}_{matching}_perturbed"]), rtol=1e-7, atol=1e-9)
     if matching == "hsm":
-        assert near(perturb(kernel, start[:, 0], z), got, rtol=1e-12, atol=1e-14)
+        assert near(kernel.perturb(start[:, 0], z), got, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_cld_coefficients(case):
     golden, sde = load("cld_kernel"), CLD_KERNELS[case]
     t, u = golden["t_probe"], state(golden["u_probe"])
-    assert near(act(sde.drift(t), u), state(golden[f"{case}_drift"]), rtol=1e-12)
+    assert near(act_on_phases(sde.drift(t), u), state(golden[f"{case}_drift"]), rtol=1e-12)
     root = sde.diffusion(t).sqrt()
     want = state(golden[f"{case}_diffusion"])
-    assert near(act(root, torch.ones_like(u)), want, rtol=1e-12)
+    assert near(act_on_phases(root, torch.ones_like(u)), want, rtol=1e-12)
     assert near(sde.diffusion(golden["t"])[:, 1, 1] / 2, golden[f"{case}_loss_mult"], rtol=1e-12)
 
 
@@ -179,8 +178,8 @@ def test_cld_reverse_drifts(case):
     golden, sde = load("cld_kernel"), CLD_KERNELS[case]
     t, u = 1 - 0.9 * golden["t_probe"], state(golden["u_probe"])
     score = 0.3 * u[:, 1:] - 0.2 * u[:, :1]
-    pulled = act(sde.diffusion(t)[..., 1:], score)
-    back = -act(sde.drift(t), u)
+    pulled = act_on_phases(sde.diffusion(t)[..., 1:], score)
+    back = -act_on_phases(sde.drift(t), u)
     assert near(back + pulled, state(golden[f"{case}_rev_drift"]), rtol=1e-12, atol=1e-14)
     assert near(back + pulled / 2, state(golden[f"{case}_rev_drift_ode"]), rtol=1e-12, atol=1e-14)
 
@@ -221,16 +220,16 @@ def cld_loss(sde: CLD, matching: str, mixed: bool, weighting: str) -> Tensor:
     z = state(golden["z"])
     kernel = official(sde, t, matching)
     if matching == "hsm":
-        u = perturb(kernel, golden["x0"], z)
+        u = kernel.perturb(golden["x0"], z)
     else:
         v0 = golden["zv0"] * math.sqrt(sde.gamma / sde.m_inv)
         phi, _ = sde.transition(0 * t, t)
-        u = act(phi, torch.stack([golden["x0"], v0], 1)) + act(kernel.chol, z)
+        u = act_on_phases(phi, torch.stack([golden["x0"], v0], 1)) + act_on_phases(kernel.chol, z)
     noise = cld_stub(u[:, 1:], u[:, :1], t)
     if mixed:
         # The official code takes S_vv from hybrid matching whatever the matching is.
         hybrid = official(sde, t, "hsm")
-        fixed = act(velocity_noise_operator(hybrid, 1), u)
+        fixed = act_on_phases(velocity_noise_operator(hybrid, 1), u)
         noise = noise + fixed * (kernel.chol / hybrid.chol)[:, 1, 1, None, None]
     weight = weight_matrix(sde, t, kernel, weighting)
     return weighted_error(weight, z[:, 1:] - noise)
@@ -254,10 +253,10 @@ def test_cld_own_vp_loss(score, weighting):
     golden = load("cld_loss")
     t = golden["r"] * (1 - LOSS_EPS) + LOSS_EPS
     kernel, eps = CLD_VP.kernel(t), golden["z_vp"][:, None]
-    u = perturb(kernel, golden["x0"], eps)
+    u = kernel.perturb(golden["x0"], eps)
     noise = cld_stub(u, u, t)
     if score == "mixed":
-        noise = noise + act(normal_noise_operator(kernel, 1, 1.0), u)
+        noise = noise + act_on_phases(normal_noise_operator(kernel, 1, 1.0), u)
     weight = weight_matrix(CLD_VP, t, kernel, WEIGHTINGS[weighting])
     got = weighted_error(weight, eps - noise)
     assert near(got, golden[f"vp_{score}_{weighting}"], rtol=1e-9)
@@ -309,7 +308,7 @@ def test_score_sde_loss(name, reduce_mean):
     golden, sde = load("scoresde_loss"), SCORE_SDES[name]
     t = golden["r"] * (1 - LOSS_EPS) + LOSS_EPS
     kernel, eps = sde.kernel(t), golden["z"][:, None]
-    u = perturb(kernel, golden["x0"], eps)
+    u = kernel.perturb(golden["x0"], eps)
     error = eps - score_stub(name, sde, u, t, kernel.chol[:, 0, 0])
     loss = {
         1: weighted_error(weight_matrix(sde, t, kernel, "likelihood"), error),
@@ -341,7 +340,7 @@ def test_lsgm_mixing(name):
     golden, sde = load("lsgm_kernel"), LSGM[name]
     t, x = golden["t_probe"], golden["x_probe"][:, None]
     operator = normal_noise_operator(sde.kernel(t), 1, sde.data_var())
-    fixed = act(operator, x)
+    fixed = act_on_phases(operator, x)
     assert near(fixed[:, 0], golden[f"{name}_mixing"], rtol=1e-11)
     mixed = mix_noise(fixed, torch.tanh(x), f64(LSGM_LOGITS))
     assert near(mixed[:, 0], golden[f"{name}_mixed_pred"], rtol=1e-11)
@@ -351,7 +350,7 @@ def test_lsgm_mixing(name):
 def test_lsgm_samples(name):
     golden, sde = load("lsgm_kernel"), LSGM[name]
     x = golden["x_probe"]
-    got = perturb(sde.kernel(golden["t_probe"]), x, x.flip(0)[:, None])
+    got = sde.kernel(golden["t_probe"]).perturb(x, x.flip(0)[:, None])
     assert near(got[:, 0], golden[f"{name}_sample_q"], rtol=1e-12, atol=1e-14)
 
 

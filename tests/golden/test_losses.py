@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sgmkit import Batch, Kernel, LinearSDE, Network, Noise, RecordedNoise
 from sgmkit.processes import (
-    act,
+    act_on_phases,
     input_scale,
     noise_label,
     noise_operators,
@@ -161,7 +161,7 @@ def test_cld_own_vp(score, weighting):
     golden, sde = load("cld_loss"), CLD_VP
 
     def answer(u, t):
-        fixed = act(normal_noise_operator(sde.kernel(t), 1, 1.0), u)
+        fixed = act_on_phases(normal_noise_operator(sde.kernel(t), 1, 1.0), u)
         return cld_stub(u, u, t) + (fixed if score == "mixed" else 0)
 
     found = model(sde, answer, weighting=WEIGHTINGS[weighting])

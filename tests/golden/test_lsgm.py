@@ -5,7 +5,7 @@ the autoencoder and one for the network. The official step
 
 - takes ``log q(z_0 | x)`` for the encoder's part, as ours does behind a flow: the stub's flow is
   the identity;
-- leaves out what the horizon still knows, ours adds `end_divergence`: taken away here, in closed
+- leaves out what the horizon still knows, ours adds `prior_divergence`: taken away here, in closed
   form;
 - weighs with the inverse of a density of t that is not one in two of its modes: FACTOR is by how
   much, and the right density is checked. Uniform times: it leaves out the length 1 - e.
@@ -40,7 +40,7 @@ from torch import Tensor
 
 from sgmkit import Batch, RecordedNoise, SeededNoise
 from sgmkit.likelihoods import chain_excess
-from sgmkit.processes import end_divergence, weighted_error
+from sgmkit.processes import prior_divergence, weighted_error
 from sgmkit_exact.exact import Exact
 from sgmkit_lsgm.annealing import balance, coefficient
 from sgmkit_lsgm.divergence import by_group, cut_kernel, own_entropy
@@ -82,7 +82,7 @@ def test_divergence(name):
     told = step.noise.stream("prior")
     with torch.no_grad():
         found = prior.cross_entropy(top.z, told, 1.0, separate=step.separate)
-        nats = found.excess - end_divergence(prior.sde, top.z)
+        nats = found.excess - prior_divergence(prior.sde, top.z)
         nats = nats + own_entropy(top, cut_kernel(prior))
         groups = torch.cat([by_group(nats, top), by_group(finer.divergence, finer)], 1)
         log_q = (top.log_q.flatten(1).sum(1) + finer.log_q.flatten(1).sum(1)).detach()
@@ -127,7 +127,7 @@ def test_parts_of_the_loss(name):
     step = Step(name)
     want, loss = step.golden, step.model.loss(step.batch, step.noise, PROGRESS)
     top = step.model.autoencoder.encode(step.batch.x, step.noise)[0]
-    end = end_divergence(step.model.prior.sde, top.z.detach()).flatten(1).sum(1)
+    end = prior_divergence(step.model.prior.sde, top.z.detach()).flatten(1).sum(1)
     assert near(loss.parts["recon"], want["recon"].mean())
     kl = want["kl_groups"].sum(1) + end
     assert near(loss.parts["kl"], kl.mean())
@@ -170,7 +170,7 @@ def test_gradients_of_the_encoder(name):
     shift = model.autoencoder.shift
     (found,) = torch.autograd.grad(model.loss(step.batch, step.noise, PROGRESS).total, shift)
     top = model.autoencoder.encode(step.batch.x, step.noise)[0]
-    end = end_divergence(prior.sde, top.z)
+    end = prior_divergence(prior.sde, top.z)
     groups = want["kl_groups"].clone()
     groups[:, :2] += by_group(end.detach(), top)
     ours = balance(groups, (2, 2)) if step.case.balanced else torch.ones(4).double()
@@ -206,7 +206,7 @@ def test_discrete_bound(name):
     grid = torch.arange(STEPS, 0, -1).double() / STEPS
     rev = Exact(sde, MIXTURE).reverse(SeededNoise(0, range(len(z))))
     noise = RecordedNoise([draw[:, None] for draw in pool[1:]])
-    first, end = sde.kernel(grid[-1]), end_divergence(sde, z)
+    first, end = sde.kernel(grid[-1]), prior_divergence(sde, z)
     assert near(first.mean[0].square() * sde.data_var(), told["alpha_bars"][0])
     whole = chain_excess(rev, z, noise, grid)
     u = first.mean * z[:, None] + first.chol[0] * noise(z[:, None])

@@ -9,7 +9,7 @@ import torch
 from support.mutants import finds
 
 from sgmkit import Node, Solver
-from sgmkit.processes import act
+from sgmkit.processes import act_on_phases
 from sgmkit.solvers.exponential import CholeskyForm, DataForm
 from sgmkit.testing import checks
 from sgmkit.testing.result import perform
@@ -243,7 +243,7 @@ class Swallowed(DEIS):
             def move(u, *answers):
                 none = [torch.zeros_like(a) for a in answers]
                 unit = torch.eye(sde.phases).to(u)
-                return stage.move(u, *answers) - stage.move(u, *none) + act(unit, u)
+                return stage.move(u, *answers) - stage.move(u, *none) + act_on_phases(unit, u)
 
             return replace(stage, move=move)
 

@@ -9,7 +9,7 @@ from support.golden_solvers_data import MIXTURE, SDES
 from support.mutants import finds
 
 from sgmkit import ClockedSDE, SeededNoise, Solver, StepSolver, time_grid
-from sgmkit.processes import act, as_matrix, ou_transition, scaled_cholesky
+from sgmkit.processes import act_on_phases, as_matrix, ou_transition, scaled_cholesky
 from sgmkit.processes.gddim import point_flow
 from sgmkit.solvers import integrate
 from sgmkit.testing import checks
@@ -87,7 +87,7 @@ class Point(Solver):
         sources, targets = (rev.sde.kernel(x).mean[..., None].to(u) for x in (t, s))
         for now, flow, source, target in zip(t, flows, sources, targets, strict=True):
             x = self.clean(rev.denoise(u, now)[:, None])
-            u = act(flow, u - act(source, x)) + act(target, x)
+            u = act_on_phases(flow, u - act_on_phases(source, x)) + act_on_phases(target, x)
         return u
 
 
@@ -176,7 +176,7 @@ class OwnNoise(Maruyama):
         z = torch.empty_like(u).normal_(generator=generator)
         root = rev.sde.diffusion(t)
         root, _ = torch.linalg.cholesky_ex(root + 1e-30 * torch.eye(len(root)))
-        return u + (t - s) * rev.drift(u, t) + act((t - s).sqrt() * root.to(u), z)
+        return u + (t - s) * rev.drift(u, t) + act_on_phases((t - s).sqrt() * root.to(u), z)
 
 
 class Normalising(Maruyama):
@@ -275,10 +275,14 @@ class Splitting(StepSolver):
 
         def relax(u, time):
             phi, cov = ou_transition(-a - b @ p, b, time)
-            return act(phi.to(u), u) + act(scaled_cholesky(cov).to(u), rev.noise(u))
+            return act_on_phases(phi.to(u), u) + act_on_phases(
+                scaled_cholesky(cov).to(u), rev.noise(u)
+            )
 
         def kick(u):
-            return act(b[:, -sde.driven :].to(u), rev.score(u, middle)) + act((b @ p).to(u), u)
+            return act_on_phases(b[:, -sde.driven :].to(u), rev.score(u, middle)) + act_on_phases(
+                (b @ p).to(u), u
+            )
 
         first, second = self.halves(tau)
         u, h = relax(u, first), tau[0] - tau[2]

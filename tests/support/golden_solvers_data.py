@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgmkit import Batch, ClockedSDE, Dataset, LinearSDE, Mixture, RecordedNoise, Reverse
-from sgmkit.processes import coordinate
+from sgmkit.processes import variable_and_rate
 from sgmkit.solvers import Node, Staged
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
@@ -109,7 +109,7 @@ def left_sums(form, variable, t, s, count):
     theta = torch.arange(10_000, dtype=t.dtype) / 10_000
     nodes, width = t[:, None] + (s - t)[:, None] * theta, s - t
     if variable == "sigma":  # the rate, and what carries it to the end, make a constant
-        (start, slope), (end, _) = (coordinate(form.sde, variable, x) for x in (t, s))
+        (start, slope), (end, _) = (variable_and_rate(form.sde, variable, x) for x in (t, s))
         nodes, width = t[:, None], (end - start) / slope
     ways = form.carry(nodes.flatten(), s[:, None].expand_as(nodes).flatten())
     pushed = (ways @ form.rate(nodes.flatten())).unflatten(0, nodes.shape)

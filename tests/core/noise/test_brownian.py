@@ -8,7 +8,7 @@ from support.golden_solvers_data import SDES, Law
 from support.processes import f64
 
 from sgmkit import Reverse, SeededNoise
-from sgmkit.noise import Path
+from sgmkit.noise import BrownianPath
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.vp import VP
 from sgmkit_solvers.adaptive_sde import AdaptiveSDE
@@ -20,7 +20,7 @@ def like(rows, *event, dtype=torch.float64):
     return torch.zeros(rows, *event, dtype=dtype)
 
 
-class Redrawn(Path):
+class Redrawn(BrownianPath):
     """What must not be done: a refused step is forgotten, and drawn anew."""
 
     def settle(self, taken):
@@ -58,7 +58,7 @@ RULES = {
 def test_refusals_leave_the_law_alone(rule):
     """W_1 is N(0, 1), though the rule looks at the increments."""
     noise = SeededNoise(3, range(ROWS))
-    total = walk(Path(like(ROWS, 1)), noise, RULES[rule])
+    total = walk(BrownianPath(like(ROWS, 1)), noise, RULES[rule])
     assert abs(float(total.mean())) < 4 / math.sqrt(ROWS)
     assert abs(float(total.square().mean()) - 1) < 4 * math.sqrt(2 / ROWS)
     assert abs(float(total.pow(4).mean()) - 3) < 4 * math.sqrt(96 / ROWS)
@@ -77,7 +77,7 @@ def test_drawing_anew_would_show():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_pieces_add_up(dtype):
     """A refused step, and a refused half of it, in as many pieces as it takes."""
-    path, noise = Path(like(3, 2, 4, dtype=dtype)), SeededNoise(0, range(3))
+    path, noise = BrownianPath(like(3, 2, 4, dtype=dtype)), SeededNoise(0, range(3))
     whole = path.draw(noise, f64([1.0, 2.0, 0.5]))
     path.settle(torch.tensor([False, False, True]))
     assert path.step(f64([9.0, 9.0, 9.0])).tolist() == [1.0, 2.0, 9.0]
@@ -104,7 +104,7 @@ def test_rows_are_independent_of_their_company():
 
     def run(index):
         chosen = [ids[i] for i in index]
-        path, noise = Path(like(len(index), 1)), SeededNoise(0, chosen)
+        path, noise = BrownianPath(like(len(index), 1)), SeededNoise(0, chosen)
         out, refused = [], torch.tensor([[1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1]])
         for row in refused:
             out.append(path.draw(noise, path.step(h[index] / 2)))
@@ -117,7 +117,7 @@ def test_rows_are_independent_of_their_company():
 
 
 def test_select_keeps_what_was_refused():
-    path, noise = Path(like(4, 1)), SeededNoise(0, range(4))
+    path, noise = BrownianPath(like(4, 1)), SeededNoise(0, range(4))
     whole = path.draw(noise, f64([1.0, 2.0, 3.0, 4.0]))
     path.settle(torch.tensor([False, True, False, False]))
     for index in (torch.tensor([3, 0]), torch.tensor([True, False, False, True])):
@@ -189,7 +189,7 @@ def test_samples_do_not_see_their_batch():
 def test_calls_are_two_for_a_step_and_one_for_a_refusal(tol, monkeypatch):
     model, u, grid, noise, _, _ = problem("vp", 50)
     tried, taken = torch.zeros(50, dtype=torch.int64), torch.zeros(50, dtype=torch.int64)
-    settle, select, init = Path.settle, Path.select, Path.__init__
+    settle, select, init = BrownianPath.settle, BrownianPath.select, BrownianPath.__init__
 
     def begun(self, like):
         init(self, like)
@@ -206,7 +206,7 @@ def test_calls_are_two_for_a_step_and_one_for_a_refusal(tol, monkeypatch):
         return part
 
     for key, value in (("settle", settled), ("select", selected), ("__init__", begun)):
-        monkeypatch.setattr(Path, key, value)
+        monkeypatch.setattr(BrownianPath, key, value)
     predict = Counted(model.eps)
     rev = Reverse(VP(), predict, noise)
     AdaptiveSDE(rtol=tol, atol=tol).solve(rev, u, grid)

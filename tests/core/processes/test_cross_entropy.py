@@ -36,7 +36,7 @@ from torch.distributions import MultivariateNormal
 from sgmkit import Latents, SeededNoise
 from sgmkit.errors import Incompatible
 from sgmkit.likelihoods import chain_excess, diffusion_excess
-from sgmkit.processes import TimeSampler, end_divergence, information, kernel_entropy, perturb
+from sgmkit.processes import TimeSampler, kernel_entropy, mutual_information, prior_divergence
 from sgmkit_lsgm.bounds import state_log_q
 from sgmkit_lsgm.divergence import at_cut, cut_kernel
 from sgmkit_lsgm.normal import Normal as NormalPrior
@@ -167,7 +167,7 @@ def test_what_normal_latents_cost_is_not_left_to_chance(name, prediction, separa
     z = noise.stream("z")(torch.empty(50, 3, dtype=torch.float64)).requires_grad_()
     model = normal_prior(sde, None, (3,), weighting="reweighted", prediction=prediction)
     found = model.cross_entropy(z, noise, 0.7, separate=separate)
-    want, c = end_divergence(sde, z), sde.data_var()
+    want, c = prior_divergence(sde, z), sde.data_var()
     for t, sign in ((CUT, 1), (sde.horizon, -1)):
         kernel = kernel_at(sde, t)
         whole = (kernel.cov + c * torch.outer(kernel.mean, kernel.mean)).numpy()
@@ -228,7 +228,7 @@ def test_divergence_of_a_gaussian_encoder(name, weighting):
         (middle, cov, total), (far, far_cov, end) = laws
         want = divergence(middle, cov, total)
         want += divergence(far, far_cov, prior_of(sde)) - divergence(far, far_cov, end)
-        got = mean_excess(model, mean, std) - float(information(kernel_at(sde), f64(std)))
+        got = mean_excess(model, mean, std) - float(mutual_information(kernel_at(sde), f64(std)))
         assert got == pytest.approx(want, abs=1e-7)
 
 
@@ -246,7 +246,7 @@ def test_velocity_is_not_what_it_was_at_the_start(std):
     start = entropy(np.diag([std**2, 0.04 / 4]))
     naive = excess + float(kernel_entropy(kernel_at(sde))) - start
     assert naive - truth > 0.9
-    ours = excess - float(information(kernel_at(sde), f64(std)))
+    ours = excess - float(mutual_information(kernel_at(sde), f64(std)))
     assert ours == pytest.approx(truth, abs=1e-7)
 
 
@@ -260,7 +260,7 @@ def test_density_of_the_state(name):
     std = 0.05 + noise.uniform(mean)
     z = mean + std * noise(mean)
     eps = noise(mean.new_empty(rows, k, 2, 3))
-    u = perturb(kernel, z, eps)
+    u = kernel.perturb(z, eps)
     got = state_log_q(Latents(z, mean, std, (2,)), kernel, eps)
     want = torch.zeros(rows, dtype=torch.float64)
     m, cov = (torch.from_numpy(part) for part in moments(sde, CUT, 0.0))
@@ -289,14 +289,14 @@ def test_density_of_a_state_in_single_precision():
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_end_divergence(name):
+def test_prior_divergence(name):
     sde = PROCESSES[name]
     unit, cov = moments(sde, sde.horizon, 0.0)
     z = f64([[0.0, 0.5], [-2.0, 30.0]])
     want = [[divergence(x * unit, cov, prior_of(sde)) for x in row] for row in z.tolist()]
-    assert torch.allclose(end_divergence(sde, z), f64(want), rtol=1e-7, atol=1e-10)
+    assert torch.allclose(prior_divergence(sde, z), f64(want), rtol=1e-7, atol=1e-10)
     assert torch.autograd.gradcheck(
-        lambda x: end_divergence(sde, x), z.clone().requires_grad_(), atol=1e-7
+        lambda x: prior_divergence(sde, x), z.clone().requires_grad_(), atol=1e-7
     )
 
 
@@ -311,7 +311,7 @@ def test_end_divergence(name):
 )
 def test_end_of_the_usual_processes(name, nats):
     """What is left at the horizon of a latent of size one: hardly anything."""
-    got = float(end_divergence(PROCESSES[name], f64([1.0])))
+    got = float(prior_divergence(PROCESSES[name], f64([1.0])))
     assert got == pytest.approx(nats, rel=2e-4)
 
 
@@ -340,7 +340,7 @@ def test_chain_is_the_sum_of_its_steps(name):
     got = chain_excess(normal_prior(sde, var, (2,)).reverse(noise), z, noise, grid)
     again, want = SeededNoise(5, range(rows)), torch.zeros(rows, 2, dtype=torch.float64)
     for t, s in pairwise(grid.tolist()):
-        u = perturb(kernel_at(sde, t), z, again(z.new_empty(rows, sde.phases, 2)))
+        u = kernel_at(sde, t).perturb(z, again(z.new_empty(rows, sde.phases, 2)))
         mean, total = moments(sde, t, var)
         guess = torch.einsum("k,bkd->bd", torch.from_numpy(var * np.linalg.solve(total, mean)), u)
         cov, moved = step_laws(sde, t, s)
@@ -399,7 +399,7 @@ def test_state_at_the_cut_off():
     eps = SeededNoise(1, range(2))(torch.empty(2, 2, 3, dtype=torch.float64))
     kernel = cut_kernel(normal_prior(sde, None, (3,)))
     u, _ = at_cut(kernel, z, SeededNoise(1, range(2)))
-    assert torch.equal(u, perturb(kernel_at(sde), z, eps))
+    assert torch.equal(u, kernel_at(sde).perturb(z, eps))
 
 
 @pytest.mark.parametrize("name", PROCESSES)

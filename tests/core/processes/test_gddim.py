@@ -6,7 +6,7 @@ import torch
 from scipy.integrate import solve_ivp
 from support.processes import EVERY, SEVERAL, General, Third, f64
 
-from sgmkit.processes import flow_factor, one_point
+from sgmkit.processes import flow_factor, point_transition
 from sgmkit.processes.gddim import point_flow
 from sgmkit.solvers import root
 from sgmkit_sdes.cld import CLD
@@ -47,14 +47,14 @@ def odes(sde, t, s, eta):
 
 @pytest.mark.parametrize("eta", ETAS)
 @pytest.mark.parametrize("name", CHOSEN)
-def test_one_point_solves_its_odes(name, eta):
+def test_point_transition_solves_its_odes(name, eta):
     sde = CHOSEN[name]
     for ends in ((0.9, 0.5), (0.4, 0.1), (0.1, 0.03)):
         t, s = (f64(x * sde.horizon) for x in ends)
         source, target = sde.kernel(t), sde.kernel(s)
         phi, spread = odes(sde, float(t), float(s), eta)
         for intervals, tolerance in ((0, 1e-6), (400, 1e-8)):
-            got = one_point(sde, t, s, eta, intervals)
+            got = point_transition(sde, t, s, eta, intervals)
             assert of_map(got[0] - phi, source, target) < tolerance
             assert of_cov(got[1] - spread, target.cov) < tolerance
 
@@ -68,7 +68,7 @@ def test_all_noise_is_the_posterior(name):
         (phi, _), source, target = sde.transition(s, t), sde.kernel(t), sde.kernel(s)
         gain = target.cov @ phi.mT @ source.whiten.mT @ source.whiten
         spread = target.cov - gain @ phi @ target.cov
-        got = one_point(sde, t, s, 1.0)
+        got = point_transition(sde, t, s, 1.0)
         assert of_map(got[0] - gain, source, target) < 1e-6
         assert of_cov(got[1] - spread, target.cov) < 1e-6
 
@@ -81,7 +81,7 @@ def test_the_kernel_is_carried_however_long_the_step(name, eta):
     for ends in LONG:
         t, s = (f64([x * sde.horizon]) for x in ends)
         source, target = sde.kernel(t), sde.kernel(s)
-        first, second = one_point(sde, t, s, eta)
+        first, second = point_transition(sde, t, s, eta)
         assert of_cov(first @ source.cov @ first.mT + second - target.cov, target.cov) < 2e-6
         factor = root(second)
         assert of_cov(factor @ factor.mT - second, target.cov) < 1e-12
@@ -93,7 +93,7 @@ def test_stiff_chains_keep_their_covariance(order):
     sde = HOLD(order=order)
     t, s = f64([1.0, 0.2]), f64([1e-5, 1e-5])
     for eta in ETAS:
-        first, second = one_point(sde, t, s, eta)
+        first, second = point_transition(sde, t, s, eta)
         source, target = sde.kernel(t), sde.kernel(s)
         assert of_cov(first @ source.cov @ first.mT + second - target.cov, target.cov) < 1e-5
         assert bool(torch.linalg.eigvalsh(target.whiten @ second @ target.whiten.mT).min() > -1e-14)
@@ -103,10 +103,10 @@ def test_stiff_chains_keep_their_covariance(order):
 def test_rows_do_not_see_their_neighbours(name):
     sde = CHOSEN[name]
     t, s = f64([1.0, 0.3, 0.011]) * sde.horizon, f64([0.9, 1e-4, 0.01]) * sde.horizon
-    together = one_point(sde, t, s, 0.3)
+    together = point_transition(sde, t, s, 0.3)
     factors = flow_factor(sde, t)
     for i in range(3):
-        alone = one_point(sde, t[i], s[i], 0.3)
+        alone = point_transition(sde, t[i], s[i], 0.3)
         for one, all_ in zip(alone, together, strict=True):
             assert torch.allclose(one, all_[i], rtol=1e-12, atol=1e-16)
         assert torch.allclose(flow_factor(sde, t[i]), factors[i], rtol=1e-12, atol=1e-16)
@@ -116,7 +116,7 @@ def test_nothing_moves_in_no_time():
     for sde in CHOSEN.values():
         t = f64([0.3])
         for eta in ETAS:
-            first, second = one_point(sde, t, t, eta)
+            first, second = point_transition(sde, t, t, eta)
             assert torch.allclose(first[0], torch.eye(sde.phases).double(), atol=1e-12)
             assert float(second.abs().max()) == 0
 
@@ -127,9 +127,9 @@ def test_noise_levels_compose():
         sde = CHOSEN[name]
         t, m, s = (f64(x) for x in (0.8, 0.5, 0.2))
         for eta in ETAS:
-            first, cov = one_point(sde, t, m, eta, 200)
-            second, more = one_point(sde, m, s, eta, 200)
-            whole, spread = one_point(sde, t, s, eta, 200)
+            first, cov = point_transition(sde, t, m, eta, 200)
+            second, more = point_transition(sde, m, s, eta, 200)
+            whole, spread = point_transition(sde, t, s, eta, 200)
             assert of_map(second @ first - whole, sde.kernel(t), sde.kernel(s)) < 1e-7
             assert of_cov(second @ cov @ second.mT + more - spread, sde.kernel(s).cov) < 1e-7
 
@@ -207,5 +207,7 @@ def test_a_process_without_a_clock():
     """F and D alone lead to the same flow."""
     sde, inner = General(CLD(0.5, 7.0), 64), CLD(0.5, 7.0)
     t, s = f64([0.9, 0.3]), f64([0.5, 0.02])
-    for one, other in zip(one_point(sde, t, s, 0.3), one_point(inner, t, s, 0.3), strict=True):
+    for one, other in zip(
+        point_transition(sde, t, s, 0.3), point_transition(inner, t, s, 0.3), strict=True
+    ):
         assert torch.allclose(one, other, rtol=1e-7, atol=1e-9)

@@ -11,9 +11,9 @@ from support.processes import f64
 
 from sgmkit.processes import (
     Operator,
-    act,
+    act_on_phases,
     as_matrix,
-    operators,
+    operators_by_time,
     ou_transition,
     scaled_cholesky,
     semidefinite_factor,
@@ -294,7 +294,7 @@ def joined(generator, k, lead, event=(1,)):
 def test_act_is_a_sum_of_products_on_the_phase_axis(k, event, lead):
     matrices, states, want = joined(np.random.default_rng(3), k, lead, event)
     before = [u.clone() for u in states]
-    got = act(torch.cat(matrices, -1), *states)
+    got = act_on_phases(torch.cat(matrices, -1), *states)
     assert got.shape == (5, k, *event)
     assert torch.allclose(got, want, rtol=1e-13, atol=1e-14)
     assert all(torch.equal(u, was) for u, was in zip(states, before, strict=True))
@@ -305,7 +305,7 @@ def test_act_is_a_sum_of_products_on_the_phase_axis(k, event, lead):
 def test_operators_do_what_their_matrices_do(k, event):
     matrices, states, want = joined(np.random.default_rng(4), k, (), event)
     before = [u.clone() for u in states]
-    twice, once = operators(*(torch.stack([2 * m, m]) for m in matrices))
+    twice, once = operators_by_time(*(torch.stack([2 * m, m]) for m in matrices))
     assert once.rows == torch.cat(matrices, -1).tolist()
     assert torch.allclose(once(*states), want, rtol=1e-13, atol=1e-14)
     assert torch.allclose(twice(*states), 2 * want, rtol=1e-13, atol=1e-14)
@@ -336,17 +336,20 @@ def test_autocast_does_not_lower_the_precision():
     u = f64(np.random.default_rng(6).normal(size=(4, 2, 5))).float()
     step, each = Operator(((0.1, 0.7), (0.3, 0.9))), f64(np.eye(2) / 3).float().expand(4, 2, 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = step(u), act(each, u)
+        low = step(u), act_on_phases(each, u)
     assert low[0].dtype == torch.float32
     assert torch.allclose(low[0], step(u), rtol=1e-6, atol=1e-7)
-    assert torch.equal(low[1], act(each, u))
+    assert torch.equal(low[1], act_on_phases(each, u))
 
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_a_step_is_the_same_for_a_sample_alone(k):
     matrices, states, _ = joined(np.random.default_rng(7), k, (), (2,))
     for dtype in (torch.float32, torch.float64):
-        step, parts = operators(*(m[None] for m in matrices))[0], [u.to(dtype) for u in states]
+        step, parts = (
+            operators_by_time(*(m[None] for m in matrices))[0],
+            [u.to(dtype) for u in states],
+        )
         whole = step(*parts)
         for i in range(5):
             assert torch.equal(step(*(u[i : i + 1] for u in parts))[0], whole[i])
@@ -355,10 +358,10 @@ def test_a_step_is_the_same_for_a_sample_alone(k):
 @pytest.mark.parametrize("k", [1, 2])
 def test_operators_let_gradients_through(k):
     matrices, states, _ = joined(np.random.default_rng(8), k, ())
-    first = operators(*(m[None] for m in matrices))[0]
+    first = operators_by_time(*(m[None] for m in matrices))[0]
     with torch.inference_mode():
         first(*states)  # what it keeps must not be bound to inference
-    for step in (first, lambda *u: act(torch.cat(matrices, -1), *u)):
+    for step in (first, lambda *u: act_on_phases(torch.cat(matrices, -1), *u)):
         leaves = [u.clone().requires_grad_() for u in states]
         step(*leaves).sum().backward()
         for leaf, matrix in zip(leaves, matrices, strict=True):

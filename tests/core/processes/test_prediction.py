@@ -10,11 +10,10 @@ from support.processes import EVERY, f64
 
 from sgmkit.errors import BadValue
 from sgmkit.processes import (
-    act,
+    act_on_phases,
     input_scale,
     noise_label,
     noise_operators,
-    perturb,
     rescale_operator,
     score_operator,
     weight_matrix,
@@ -65,12 +64,12 @@ def test_the_right_answer_is_the_right_noise(name, prediction):
     t = times(sde)
     kernel, x = sde.kernel(t), draws(4, 3)
     eps = draws(4, sde.phases, 3, seed=1)
-    u, own = perturb(kernel, x, eps), eps[:, -1]
+    u, own = kernel.perturb(x, eps), eps[:, -1]
     answer = answers(sde, t, x, own)[prediction]
     first, second = noise_operators(kernel, 1, prediction, EDM_STD)
     assert first.shape == (4, 1, sde.phases)
     assert second.shape == (4, 1, 1)
-    got = act(first, u) + act(second, answer[:, None])
+    got = act_on_phases(first, u) + act_on_phases(second, answer[:, None])
     a, _ = channel(sde, t)
     grain = 1e-10 * (1 + a.abs()).reshape(-1, 1, 1)  # eps = w - a x: digits that a x takes
     assert bool(((got - own[:, None]).abs() < grain).all())
@@ -89,13 +88,15 @@ def test_a_residual_is_what_normal_data_leave(name, data_var):
     t = times(sde)
     kernel, x = sde.kernel(t), draws(4, 3)
     eps = draws(4, sde.phases, 3, seed=1)
-    u = perturb(kernel, x, eps)
+    u = kernel.perturb(x, eps)
     total = kernel.cov + data_var * kernel.mean[:, :, None] * kernel.mean[:, None]
     gain = data_var * torch.linalg.solve(total, kernel.mean[..., None])[..., 0]
     left = data_var - data_var * (gain * kernel.mean).sum(-1)
     answer = (x - torch.einsum("bk,bkn->bn", gain, u)) / left[:, None] * data_var**0.5
     first, second = noise_operators(kernel, r, "residual", data_var=data_var)
-    assert torch.allclose(act(first, u) + second * answer[:, None], eps[:, -r:], atol=1e-6)
+    assert torch.allclose(
+        act_on_phases(first, u) + second * answer[:, None], eps[:, -r:], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", SINGLE)
@@ -126,10 +127,10 @@ def test_a_channel_that_is_silent_says_the_noise_itself():
     zero = brentq(lambda t: float(sde.kernel(f64(t)).rho[-1]), 0.3, 0.7, xtol=1e-14)
     t = f64([zero, zero])
     kernel, x, eps = sde.kernel(t), draws(2, 5), draws(2, 3, 5, seed=1)
-    u = perturb(kernel, x, eps)
+    u = kernel.perturb(x, eps)
     for prediction in ("x", "v", "edm"):
         first, second = noise_operators(kernel, 1, prediction)
-        assert torch.allclose(act(first, u), eps[:, -1:], rtol=0, atol=1e-9)
+        assert torch.allclose(act_on_phases(first, u), eps[:, -1:], rtol=0, atol=1e-9)
         assert float(second.abs().max()) < 1e-9
     around = f64([zero - 1e-5, zero, zero + 1e-5])
     before, at, after = weight_matrix(sde, around, sde.kernel(around), "edm")[:, 0, 0].tolist()

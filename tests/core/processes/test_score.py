@@ -12,12 +12,11 @@ from torch.distributions import MultivariateNormal
 
 from sgmkit.errors import BadValue
 from sgmkit.processes import (
-    act,
+    act_on_phases,
     denoise_operators,
     driven_factor,
     mix_noise,
     normal_noise_operator,
-    perturb,
     score_operator,
     velocity_noise_operator,
     weight_matrix,
@@ -56,14 +55,14 @@ def test_driven_score_is_the_gradient_of_the_log_density(name):
         mean, cov, _ = law(sde, t, 1.0)
         x, kernel = draws(6, 2, seed=n), sde.kernel(t)
         eps = draws(6, k, 2, seed=10 + n)
-        u = perturb(kernel, x, eps).requires_grad_()
+        u = kernel.perturb(x, eps).requires_grad_()
         density = MultivariateNormal(mean * x[..., None], cov)
         density.log_prob(u.mT).sum().backward()
-        score = act(score_operator(kernel, r), eps[:, -r:])
+        score = act_on_phases(score_operator(kernel, r), eps[:, -r:])
         assert u.grad is not None
         assert torch.allclose(score, u.grad[:, -r:], rtol=1e-7, atol=1e-9)
         assert torch.equal(driven_factor(kernel, r), kernel.chol[-r:, -r:])
-        back = -act(driven_factor(kernel, r).mT, score)
+        back = -act_on_phases(driven_factor(kernel, r).mT, score)
         assert torch.allclose(back, eps[:, -r:], rtol=1e-10, atol=1e-12)
 
 
@@ -74,17 +73,17 @@ def test_perturbed_states_have_white_channels(name):
     x, eps = draws(3, 2, 4), draws(3, sde.phases, 2, 4, seed=1)
     times = f64([0.01, 0.3, 0.9]) * sde.horizon
     kernel = sde.kernel(times)
-    u = perturb(kernel, x, eps)
+    u = kernel.perturb(x, eps)
     for b in range(3):
         one = sde.kernel(times[b])
-        assert torch.allclose(perturb(one, x, eps)[b], u[b], rtol=1e-11, atol=1e-13)
+        assert torch.allclose(one.perturb(x, eps)[b], u[b], rtol=1e-11, atol=1e-13)
         for i in range(sde.phases):
             want = one.mean[i] * x[b] + sum(one.chol[i, j] * eps[b, j] for j in range(i + 1))
             assert torch.allclose(u[b, i], want, rtol=1e-11, atol=1e-13)
-    white = act(kernel.whiten, u)
+    white = act_on_phases(kernel.whiten, u)
     want = kernel.rho[:, :, None, None] * x[:, None] + eps
     assert torch.allclose(white, want, rtol=1e-8, atol=1e-9)
-    assert perturb(kernel, x.float(), eps.float()).dtype == torch.float32
+    assert kernel.perturb(x.float(), eps.float()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("data_var", [1.0, 0.3, 5.0])
@@ -100,12 +99,12 @@ def test_normal_noise_is_the_score_of_the_total_law(name, data_var):
             u[..., 0]
         ).sum().backward()
         kernel = sde.kernel(t)
-        eps = act(normal_noise_operator(kernel, r, data_var), u.detach())
+        eps = act_on_phases(normal_noise_operator(kernel, r, data_var), u.detach())
         assert u.grad is not None
-        want = -act(driven_factor(kernel, r).mT, u.grad[:, -r:])
+        want = -act_on_phases(driven_factor(kernel, r).mT, u.grad[:, -r:])
         assert torch.allclose(eps, want, rtol=1e-7, atol=1e-9)
         assert torch.allclose(
-            act(score_operator(kernel, r), eps), u.grad[:, -r:], rtol=1e-7, atol=1e-7
+            act_on_phases(score_operator(kernel, r), eps), u.grad[:, -r:], rtol=1e-7, atol=1e-7
         )
 
 
@@ -150,12 +149,14 @@ def test_velocity_noise():
         assert torch.count_nonzero(got[..., 0]) == 0
         assert torch.allclose(got[:, 0, 1], kernel.chol[:, 1, 1] / kernel.cov[:, 1, 1], rtol=1e-13)
         u = draws(3, 2, 4)
-        score = act(score_operator(kernel, 1), act(got, u))
+        score = act_on_phases(score_operator(kernel, 1), act_on_phases(got, u))
         assert torch.allclose(score, -u[:, 1:] / kernel.cov[:, 1, 1, None, None], rtol=1e-12)
     sde = STRANGE["pair"]
     kernel, u = sde.kernel(f64(0.7)), draws(4, 3, 2)
-    score = act(score_operator(kernel, 2), act(velocity_noise_operator(kernel, 2), u))
-    want = -act(torch.linalg.inv(kernel.cov[1:, 1:]), u[:, 1:])
+    score = act_on_phases(
+        score_operator(kernel, 2), act_on_phases(velocity_noise_operator(kernel, 2), u)
+    )
+    want = -act_on_phases(torch.linalg.inv(kernel.cov[1:, 1:]), u[:, 1:])
     assert torch.allclose(score, want, rtol=1e-10)
 
 
@@ -171,13 +172,13 @@ def test_denoising_is_gaussian_conditioning(name, data_var):
         u = draws(4, sde.phases, 3, seed=n)
         u = torch.einsum("ij,bjn->bin", torch.linalg.cholesky(total), u)
         want = torch.einsum("i,bin->bn", data_var * torch.linalg.solve(total, mean), u)
-        eps = act(normal_noise_operator(kernel, r, data_var), u)
+        eps = act_on_phases(normal_noise_operator(kernel, r, data_var), u)
         first, second = denoise_operators(kernel, r, data_var)
         assert first.shape == (1, sde.phases)
         assert second.shape == (1, r)
         if float(kernel.rho[-r:].square().sum() / kernel.snr) < WEAK:
             continue  # below
-        got = (act(first, u) + act(second, eps))[:, 0]
+        got = (act_on_phases(first, u) + act_on_phases(second, eps))[:, 0]
         assert torch.allclose(got, want, rtol=1e-6, atol=1e-6 * math.sqrt(data_var))
 
 
@@ -189,7 +190,9 @@ def test_denoising_is_exact_given_the_exact_noise(name):
     kernel = sde.kernel(times)
     x, eps = draws(3, 2), draws(3, sde.phases, 2, seed=1)
     first, second = denoise_operators(kernel, sde.driven, sde.data_var())
-    got = (act(first, perturb(kernel, x, eps)) + act(second, eps[:, -sde.driven :]))[:, 0]
+    got = (
+        act_on_phases(first, kernel.perturb(x, eps)) + act_on_phases(second, eps[:, -sde.driven :])
+    )[:, 0]
     assert torch.allclose(got, x, rtol=1e-6, atol=1e-6)
 
 
@@ -251,7 +254,7 @@ def test_weights(name):
     times = f64([0.01, 0.3, 0.9]) * sde.horizon
     kernel, noise = sde.kernel(times), sde.diffusion(times)[:, -r:, -r:]
     error, score_gap = draws(3, r, 2, 2), draws(3, r, 2, 2)
-    score_gap = act(score_operator(kernel, r), error)
+    score_gap = act_on_phases(score_operator(kernel, r), error)
     likelihood = 0.5 * torch.einsum("brij,brs,bsij->b", score_gap, noise, score_gap)
     reweighted = 0.5 * torch.einsum("brij,brs,bsij->b", error, noise, error)
     wants = likelihood, reweighted, error.square().flatten(1).sum(1)

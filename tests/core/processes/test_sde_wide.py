@@ -21,8 +21,8 @@ from sgmkit_exact.exact import Exact
 from sgmkit_networks.mlp import MLP
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.cosine import Cosine
-from sgmkit_sdes.flow import LinearFlow
 from sgmkit_sdes.hold import HOLD
+from sgmkit_sdes.linear_flow import LinearFlow
 from sgmkit_sdes.psld import PSLD
 from sgmkit_sgm.sgm import Sgm
 from sgmkit_solvers.ddim import DDIM

@@ -8,13 +8,13 @@ from scipy.special import factorial
 from support.processes import EVERY, Flow, f64
 
 from sgmkit.errors import BadValue
-from sgmkit.processes import coordinate, flow_factor, noise_level, place, time_at_snr
+from sgmkit.processes import flow_factor, noise_level, time_at_snr, times_between, variable_and_rate
 from sgmkit.solvers import FORMS, moments, root
 from sgmkit.solvers.exponential import weights
 from sgmkit.solvers.methods import ruled
 from sgmkit_sdes.cosine import Cosine
-from sgmkit_sdes.flow import LinearFlow
 from sgmkit_sdes.hold import HOLD
+from sgmkit_sdes.linear_flow import LinearFlow
 from sgmkit_sdes.psld import PSLD
 from sgmkit_sdes.vp import VP
 
@@ -219,14 +219,15 @@ def test_equal_steps_have_adams_weights():
 @pytest.mark.parametrize("name", SDES)
 def test_coordinate_and_its_slope(name, variable):
     sde, t = SDES[name], f64([0.02, 0.4, 0.9]) * SDES[name].horizon
-    value, slope = coordinate(sde, variable, t)
+    value, slope = variable_and_rate(sde, variable, t)
     for i, now in enumerate(t):
         kernel = sde.kernel(now)
         want = variable_of(variable, float(now), kernel.chol.numpy(), kernel.mean.numpy()[:, None])
         assert float(value[i]) == pytest.approx(want, rel=1e-9)
     h = 1e-4 * t
     wide, near = (
-        coordinate(sde, variable, t + n * h)[0] - coordinate(sde, variable, t - n * h)[0]
+        variable_and_rate(sde, variable, t + n * h)[0]
+        - variable_and_rate(sde, variable, t - n * h)[0]
         for n in (2, 1)
     )
     assert torch.allclose(slope, (8 * near - wide) / (12 * h), rtol=1e-7)
@@ -239,17 +240,17 @@ def test_places_are_even(name):
     for variable in ("t", "sqrt", "logsnr", "sigma"):
 
         def value(x, variable=variable):
-            return x.sqrt() if variable == "sqrt" else coordinate(sde, variable, x)[0]
+            return x.sqrt() if variable == "sqrt" else variable_and_rate(sde, variable, x)[0]
 
         for share in (0.0, 1 / 3, 0.9, 1.0):
-            found = value(place(sde, variable, t, s, share))
+            found = value(times_between(sde, variable, t, s, share))
             want = value(t) + share * (value(s) - value(t))
             assert torch.allclose(found, want, rtol=1e-8, atol=1e-8)
 
 
 def test_an_unknown_variable():
     with pytest.raises(BadValue, match="variable 'tau' is none of t, logsnr, sigma"):
-        coordinate(VP(), "tau", f64([0.5]))
+        variable_and_rate(VP(), "tau", f64([0.5]))
 
 
 @pytest.mark.parametrize("name", ["vp", "cld", "psld"])

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from support.train_fixtures import train
 
 from sgmkit._util.hashing import fingerprint
-from sgmkit.errors import BadValue, CutShort, UserError
+from sgmkit.errors import BadValue, IncompleteFile, UserError
 from sgmkit.training import checkpoint
 from sgmkit.training.run import Run, find_runs
 
@@ -113,7 +113,7 @@ def test_a_cut_checkpoint_is_one_line(tiny, size, why):
     path.write_bytes(path.read_bytes()[:size])
     told = f"{path} is cut short or no checkpoint ({why}); delete it, and the one before serves"
     for call in (run.latest, Run("run").load, lambda: Run("run").content):
-        with pytest.raises(CutShort):
+        with pytest.raises(IncompleteFile):
             call()
         assert message(call) == told
     assert run.last_good() == (before, [told])

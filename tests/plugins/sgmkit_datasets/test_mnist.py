@@ -11,7 +11,7 @@ from support.idx_files import contents, idx, levels, made_official
 
 from sgmkit import SeededNoise, create
 from sgmkit.cli import app as cli
-from sgmkit.errors import CutShort, MissingFiles, UserError
+from sgmkit.errors import IncompleteFile, MissingFiles, UserError
 from sgmkit.testing import run_checks
 from sgmkit_datasets import mnist
 from sgmkit_datasets.download import sha256
@@ -61,9 +61,9 @@ BROKEN = {
     "two dimensions": (b"\0\0\x08\x02" + WHOLE[4:], UserError, f"{MAGIC}00 00 08 02; {AGAIN}"),
     "floats": (b"\0\0\x0d\x03" + WHOLE[4:], UserError, f"{MAGIC}00 00 0d 03; {AGAIN}"),
     "another file": (b"\x89PNG" + WHOLE, UserError, f"{MAGIC}89 50 4e 47; {AGAIN}"),
-    "nothing": (b"", CutShort, f"' is cut short: 0 of 16 bytes; {AGAIN}"),
-    "half a header": (WHOLE[:10], CutShort, f"' is cut short: 10 of 16 bytes; {AGAIN}"),
-    "one short": (WHOLE[:-1], CutShort, f"' is cut short: 39 of 40 bytes; {AGAIN}"),
+    "nothing": (b"", IncompleteFile, f"' is cut short: 0 of 16 bytes; {AGAIN}"),
+    "half a header": (WHOLE[:10], IncompleteFile, f"' is cut short: 10 of 16 bytes; {AGAIN}"),
+    "one short": (WHOLE[:-1], IncompleteFile, f"' is cut short: 39 of 40 bytes; {AGAIN}"),
     "one more": (WHOLE + b"x", UserError, f"' has 41 bytes, where its header says 40; {AGAIN}"),
 }
 
@@ -83,7 +83,7 @@ def test_what_gzip_cannot_read_is_refused(tmp_path):
     wrong = bytearray(packed)
     wrong[-8] ^= 1  # the checksum of the content
     for data, error, told in (
-        (packed[:-9], CutShort, "' is cut short: its gzip stream does not end"),
+        (packed[:-9], IncompleteFile, "' is cut short: its gzip stream does not end"),
         (WHOLE, UserError, r"' is not a whole gzip file (Not a gzipped file (b'\x00\x00'))"),
         (bytes(wrong), UserError, f"' is not a whole gzip file (CRC check failed {_crc(wrong)})"),
         (packed[:10] + b"\xff" * 20, UserError, "' is not a whole gzip file (Error -3 while"),
@@ -241,6 +241,6 @@ def test_another_set_under_the_same_names_is_refused(root, tmp_path, official):
     )
     assert path.exists()
     path.write_bytes(official[NAMES[2]][:-20])
-    with pytest.raises(CutShort) as caught:
+    with pytest.raises(IncompleteFile) as caught:
         Mnist(root)
     assert str(caught.value) == f"'{path}' is cut short: its gzip stream does not end; {AGAIN}"
