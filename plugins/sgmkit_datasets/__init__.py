@@ -1,4 +1,10 @@
-"""Data sets: four 2-D mixtures with known densities, digits, MNIST, OMNIGLOT, and folders."""
+"""Data sets: four 2-D mixtures of known density, digits, MNIST, OMNIGLOT, folders of images.
+
+Read `mixtures` for data whose exact law is known; then `image_dataset`, the base of all images, and
+`digits`, the shortest use of it. `mnist` and `omniglot` find or download their files by way of
+`data_directory`; `folder` decodes images with `image_files`. Imports `sgmkit`, torch, NumPy, Pillow
+and SciPy; scikit-learn in `digits` alone.
+"""
 
 from collections.abc import Iterable
 
@@ -11,27 +17,27 @@ def sgmkit_components() -> Iterable[Component]:
     yield Component(
         "dataset",
         "eight-gaussians",
-        "sgmkit_datasets.blobs:EightGaussians",
+        "sgmkit_datasets.mixtures:EightGaussians",
         "eight narrow Gaussians on a circle, 2-D",
         aliases=("8gaussians", "8-gaussians"),
     )
     yield Component(
         "dataset",
         "two-moons",
-        "sgmkit_datasets.curves:TwoMoons",
+        "sgmkit_datasets.mixtures:TwoMoons",
         "two interleaved half circles, 2-D",
         aliases=("moons",),
     )
     yield Component(
         "dataset",
         "checkerboard",
-        "sgmkit_datasets.blobs:Checkerboard",
+        "sgmkit_datasets.mixtures:Checkerboard",
         "eight filled squares of a 4 x 4 board, 2-D",
     )
     yield Component(
         "dataset",
         "swiss-roll",
-        "sgmkit_datasets.curves:SwissRoll",
+        "sgmkit_datasets.mixtures:SwissRoll",
         "five small swiss rolls, the multi-modal toy data of the CLD paper, 2-D",
     )
     yield Component(
@@ -39,6 +45,7 @@ def sgmkit_components() -> Iterable[Component]:
         "digits",
         "sgmkit_datasets.digits:Digits",
         "scikit-learn's 1,797 handwritten digits, 1 x 8 x 8, 17 grey levels",
+        extra="digits",
     )
     yield Component(
         "dataset",
@@ -56,6 +63,6 @@ def sgmkit_components() -> Iterable[Component]:
         "dataset",
         "folder",
         "sgmkit_datasets.folder:Folder",
-        "images in a folder of yours, resized and cropped to a square: folder:root=DIR",
+        "the images in a folder of yours, resized and cropped to a square: folder:root=DIR",
         aliases=("image-folder",),
     )

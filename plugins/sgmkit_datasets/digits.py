@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn ships: real images with no download."""
+"""The handwritten digits that scikit-learn ships: real images without a download."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,19 +9,25 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from sgmkit.data import Split
-from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset, digest_split
+from sgmkit_datasets.image_dataset import (
+    Binarise,
+    Dequantise,
+    Flip,
+    ImageDataset,
+    split_by_digest,
+)
 
 TEST_ITEMS = 297
 
 
 @dataclass(frozen=True)
-class Digits(ItemDataset):
+class Digits(ImageDataset):
     """1,797 digits of 8 x 8 pixels with 17 grey levels, 0 to 16, mapped to [-1, 1] in steps of 1/8.
 
-    Half of the UCI "optical recognition of handwritten digits" data (Alpaydin and Kaynak, 1998).
-    The split is fixed: the 297 items whose index in the original file, written in decimal, has the
-    smallest SHA-256 digests are ``test``, the other 1,500 are ``train``. Classes are not balanced
-    by design. The ids of a batch are indices in the original file, ``y`` the digits.
+    They are half of the UCI data "optical recognition of handwritten digits" (Alpaydin and Kaynak
+    1998). The split is fixed: the 297 images whose index in the original file, written in decimal,
+    has the smallest SHA-256 digests are ``test``, the other 1,500 are ``train``. Classes are not
+    balanced by design. The ids of a batch are indices in the original file; ``y`` is the digit.
     """
 
     flip: Flip = False
@@ -54,4 +60,4 @@ def _load() -> tuple[Tensor, Tensor]:
 
 @cache
 def _splits() -> dict[Split, Tensor]:
-    return digest_split([str(index) for index in range(len(_load()[0]))], TEST_ITEMS)
+    return split_by_digest([str(index) for index in range(len(_load()[0]))], TEST_ITEMS)

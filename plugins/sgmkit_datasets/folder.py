@@ -1,8 +1,11 @@
-"""Any folder of images."""
+"""A folder of images as a data set, with labels from its sub-folders or from a table."""
 
+import csv
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -10,31 +13,40 @@ from torch import Tensor
 from typing_extensions import Doc
 
 from sgmkit.data import Split
-from sgmkit.errors import BadValue, MissingFiles, UnknownName
-from sgmkit_datasets.images import SUFFIXES, decode, dimensions, find_images, in_threads
-from sgmkit_datasets.items import Dequantise, Flip, ItemDataset, digest_split
-from sgmkit_datasets.labels import read_labels
+from sgmkit.errors import BadValue, MissingFiles, UnknownName, last_line
+from sgmkit_datasets.image_dataset import Dequantise, Flip, ImageDataset, split_by_digest
+from sgmkit_datasets.image_files import SUFFIXES, decode, dimensions, find_images, in_threads
 
-CACHE = 1 << 30
-"""Bytes of decoded pixels that are kept: a larger data set is decoded anew at every access."""
+FROM_FOLDERS = "folders"
+"""The value of the option ``labels`` that takes them from the names of sub-folders."""
 
 
-class Folder(ItemDataset):
+class Folder(ImageDataset):
     """The images in a folder and its sub-folders, resized and cropped to a square.
 
-    Files are png, jpg, jpeg, webp or bmp, and decoded when they are first needed. The split goes
-    by name: the share ``test`` of them whose paths, relative to the folder, have the smallest
-    SHA-256 digests. The ids of a batch are positions in the sorted list of these paths.
+    Files are png, jpg, jpeg, webp or bmp. They are decoded when they are first needed. The split
+    depends on the file names alone: the share ``test`` of the files whose paths, relative to the
+    folder, have the smallest SHA-256 digests is ``test``. The ids of a batch are positions in the
+    sorted list of these paths.
+
+    Attributes:
+        cache_limit: decoded pixels are kept if all of them take no more than this many bytes; a
+            larger data set is decoded anew at every access.
     """
+
+    cache_limit: ClassVar[int] = 1 << 30
 
     def __init__(
         self,
-        root: Annotated[str, Doc("the folder; there is no default")] = "",
-        size: Annotated[int, Ge(0), Doc("pixels of either side; 0 keeps images as they are")] = 64,
-        channels: Annotated[Literal[1, 3], Doc("1: grey levels, 3: colours")] = 3,
-        test: Annotated[float, Gt(0), Lt(1), Doc("share of the images that are test")] = 0.1,
+        root: Annotated[str, Doc("the folder of the images; there is no default")] = "",
+        size: Annotated[
+            int, Ge(0), Doc("side of the square in pixels; 0 keeps the images' own size")
+        ] = 64,
+        channels: Annotated[Literal[1, 3], Doc("1: grey levels; 3: colours")] = 3,
+        test: Annotated[float, Gt(0), Lt(1), Doc("share of the images in the test split")] = 0.1,
         labels: Annotated[
-            str | None, Doc("'folders': the sub-folders' names; or a CSV file: file, label")
+            str | None,
+            Doc("'folders': names of sub-folders; or a CSV file with columns file and label"),
         ] = None,
         flip: Flip = False,
         dequantise: Dequantise = False,
@@ -48,14 +60,15 @@ class Folder(ItemDataset):
         self._files = find_images(self._root)
         count = len(self._files)
         if count < 2:
-            found = "only one image" if count else "no images"
+            images = "only one image" if count else "no images"
             listed = ", ".join(SUFFIXES)
-            raise BadValue(f"{found} in '{root}' ({listed}); train and test need one each")
+            raise BadValue(f"{images} in '{root}' ({listed}); train and test need one each")
         self._classes = read_labels(self._root, self._files, labels) if labels else None
-        self._splits = digest_split(self._files, min(max(1, round(test * count)), count - 1))
+        self._splits = split_by_digest(self._files, min(max(1, round(test * count)), count - 1))
         self.event = (channels, *((size, size) if size else self._common_shape()))
-        whole = torch.Size((count, *self.event))
-        self._cache = torch.empty(whole, dtype=torch.uint8) if whole.numel() <= CACHE else None
+        shape = torch.Size((count, *self.event))
+        fits = shape.numel() <= self.cache_limit
+        self._cache = torch.empty(shape, dtype=torch.uint8) if fits else None
         self._cached = torch.zeros(count, dtype=torch.bool)
 
     def _ids(self, split: Split) -> Tensor:
@@ -79,17 +92,75 @@ class Folder(ItemDataset):
         return torch.stack(in_threads(work, [self._root / self._files[i] for i in ids.tolist()]))
 
     def _common_shape(self) -> tuple[int, int]:
-        """Height and width of the images, which must all have the same."""
+        """Height and width of the images; raises `BadValue` if they differ."""
         shapes = in_threads(dimensions, [self._root / file for file in self._files])
         for file, shape in zip(self._files, shapes, strict=True):
             if shape != shapes[0]:
                 raise BadValue(
-                    f"images differ in size: '{self._files[0]}' is {_told(shapes[0])}, '{file}' "
-                    f"{_told(shape)}; size=64 resizes and crops them"
+                    f"images differ in size: '{self._files[0]}' is {_width_by_height(shapes[0])}, "
+                    f"'{file}' {_width_by_height(shape)}; size=64 resizes and crops them"
                 )
         return shapes[0]
 
 
-def _told(shape: tuple[int, int]) -> str:
+def read_labels(root: Path, files: Sequence[str], labels: str) -> Tensor:
+    """The class of each of ``files``, ``(n,)`` int64.
+
+    If all labels are whole numbers, these are the classes; otherwise the distinct labels are
+    numbered from 0 in sorted order.
+
+    Args:
+        root: the folder that ``files`` lie in.
+        files: paths relative to ``root``.
+        labels: ``folders`` for the name of each file's first sub-folder, or the path of a CSV
+            file, relative to ``root``, with columns ``file`` and ``label``.
+    """
+    if labels == FROM_FOLDERS:
+        names = _labels_of_folders(root, files)
+    else:
+        names = _labels_of_table(root / labels, files)
+    distinct = sorted(set(names))
+    if all(name.isdecimal() and len(name) < 19 for name in distinct):  # int64 holds 18 digits
+        return torch.tensor([int(name) for name in names])
+    number = {name: place for place, name in enumerate(distinct)}
+    return torch.tensor([number[name] for name in names])
+
+
+def _labels_of_folders(root: Path, files: Sequence[str]) -> list[str]:
+    for file in files:
+        if "/" not in file:
+            raise BadValue(f"labels={FROM_FOLDERS}, but '{file}' is in no sub-folder of '{root}'")
+    return [file.partition("/")[0] for file in files]
+
+
+def _labels_of_table(path: Path, files: Sequence[str]) -> list[str]:
+    rows = _table_rows(path)
+    count = Counter(file for file, _ in rows)
+    table = dict(rows)
+    for file in files:
+        if count[file] != 1:
+            labels = f"{count[file]} labels" if file in table else "no label"
+            raise BadValue(f"labels file '{path}' has {labels} for '{file}'; every image needs one")
+    return [table[file] for file in files]
+
+
+def _table_rows(path: Path) -> list[tuple[str, str]]:
+    """File and label of each row that has a label."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            if not {"file", "label"} <= set(table.fieldnames or ()):
+                raise BadValue(f"labels file '{path}' has no columns 'file' and 'label'")
+            return [(row["file"], row["label"]) for row in table if row["label"]]
+    except OSError as error:
+        raise UnknownName(
+            f"cannot read labels file '{path}': {error.strerror}; name it relative to the folder "
+            f"of the images, or use labels={FROM_FOLDERS}"
+        ) from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BadValue(f"labels file '{path}' is no CSV text ({last_line(error)})") from None
+
+
+def _width_by_height(shape: tuple[int, int]) -> str:
     height, width = shape
     return f"{width} x {height}"

@@ -1,4 +1,4 @@
-"""OMNIGLOT at 28 x 28 pixels: the file that papers on likelihoods share, or another cut of it."""
+"""OMNIGLOT at 28 x 28 pixels: the file that papers on likelihoods share, or another reduction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,21 +14,30 @@ from typing_extensions import Doc
 
 from sgmkit.data import Split
 from sgmkit.errors import MissingFiles, UserError, last_line
-from sgmkit_datasets.directory import AGAIN, Root, Stamp, complete, folder_of, official, stamp
-from sgmkit_datasets.items import Binarise, Dequantise, Flip, ItemDataset
+from sgmkit_datasets.data_directory import (
+    DOWNLOAD_AGAIN,
+    Root,
+    Stamp,
+    check_digest,
+    data_folder,
+    download_missing,
+    stamp,
+)
+from sgmkit_datasets.image_dataset import Binarise, Dequantise, Flip, ImageDataset
 
 Source = Literal["chardata", "omniglot28"]
 SIDE = 28
+REPLACE = "put the right one in its place"
 
 
 @dataclass(frozen=True)
 class File:
-    """One cut of the data.
+    """One version of the data, a single file.
 
     Args:
         name: of the file.
-        digest: its SHA-256, or None where it is not known: then its shapes must do.
-        items: of train, and of test.
+        digest: its SHA-256, or None where it is not known; its shapes are then checked alone.
+        items: number of training images, and of test images.
     """
 
     name: str
@@ -47,20 +56,21 @@ FILES: dict[str, File] = {
 MIRRORS: dict[str, tuple[str, ...]] = {
     "chardata": ("https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/",)
 }
-"""URLs that the name of the file is appended to."""
+"""For each source, URLs to which the name of its file is appended."""
 
 
-class Omniglot(ItemDataset):
+class Omniglot(ImageDataset):
     """Handwritten characters of 50 alphabets (Lake, Salakhutdinov and Tenenbaum 2015), 28 x 28.
 
-    Likelihoods on the two sources are not comparable: they were shrunk and split differently.
-    ``chardata`` is that of the papers, 24,345 ``train`` and 8,070 ``test`` items (Burda, Grosse
-    and Salakhutdinov 2016). ``omniglot28`` has 24,345 as well, those of drawers 1 to 15, and 8,115
-    of the five others; it averages the 105 x 105 originals over areas. The ids of a batch count
-    train and test, train first; there are no labels.
+    There are two sources. They were reduced and split differently, so likelihoods on one cannot be
+    compared with likelihoods on the other. ``chardata`` is that of the papers: 24,345 ``train`` and
+    8,070 ``test`` images (Burda, Grosse and Salakhutdinov 2016). ``omniglot28`` averages the 105 x
+    105 originals over areas; its 24,345 ``train`` images are those of drawers 1 to 15, its 8,115
+    ``test`` images those of the five others. The ids of a batch count train and test, train first;
+    there are no labels.
 
     The file is looked for in the data directory and in its sub-folder ``omniglot``, and downloaded
-    if there is a place to get it. What is missing or broken is told when the data set is built.
+    if a mirror is known. A file that is missing or broken is reported when the data set is built.
     """
 
     event = (1, SIDE, SIDE)
@@ -68,7 +78,9 @@ class Omniglot(ItemDataset):
     def __init__(
         self,
         root: Root = None,
-        source: Annotated[Source, Doc("file: of the papers, or averaged anew")] = "chardata",
+        source: Annotated[
+            Source, Doc("chardata: the file of the papers; omniglot28: averaged over areas")
+        ] = "chardata",
         flip: Flip = False,
         dequantise: Dequantise = False,
         binarise: Binarise = False,
@@ -76,94 +88,112 @@ class Omniglot(ItemDataset):
         self.flip, self.dequantise, self.binarise = flip, dequantise, binarise
         self._check_options()
         file = FILES[source]
-        folder = folder_of(root, "omniglot", [file.name])
+        folder = data_folder(root, "omniglot", [file.name])
         try:
-            complete(folder, "omniglot", {file.name: file.digest}, MIRRORS.get(source, ()))
+            download_missing(folder, "omniglot", {file.name: file.digest}, MIRRORS.get(source, ()))
         except MissingFiles as error:
-            raise MissingFiles(f"{error}{_others(root)}") from None
+            raise MissingFiles(f"{error}{_present_sources(root)}") from None
         path = folder / file.name
-        self._data = _load(path, stamp(path), source)
+        self._content = _load(path, stamp(path), source)
 
     def _ids(self, split: Split) -> Tensor:
-        ids = torch.arange(len(self._data.images))
-        return ids[: self._data.train] if split == "train" else ids[self._data.train :]
+        train, ids = self._content.train, torch.arange(len(self._content.images))
+        return ids[:train] if split == "train" else ids[train:]
 
     def _pixels(self, ids: Tensor) -> Tensor:
-        return self._data.images[ids]
+        return self._content.images[ids]
 
     def _labels(self, ids: Tensor) -> None:
         return None
 
 
-def _others(root: str | None) -> str:
-    """What to say of the cuts that are there when the one that is asked for is not."""
-    there = {name: folder_of(root, "omniglot", [x.name]) / x.name for name, x in FILES.items()}
-    told = (f"; or omniglot:source={name} for '{x}'" for name, x in there.items() if x.exists())
-    return "".join(told)
+def _present_sources(root: str | None) -> str:
+    """End of an error message: the sources whose files are present, each with its option."""
+    paths = {
+        source: data_folder(root, "omniglot", [file.name]) / file.name
+        for source, file in FILES.items()
+    }
+    return "".join(
+        f"; or omniglot:source={source} for '{path}'"
+        for source, path in paths.items()
+        if path.exists()
+    )
 
 
 @dataclass(frozen=True)
-class _Data:
+class _Content:
+    """One file: train followed by test.
+
+    Args:
+        images: ``(n, 1, 28, 28)`` uint8.
+        train: how many of them are training images.
+    """
+
     images: Tensor
     train: int
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, stamped: Stamp, source: Source) -> _Data:
-    """The file as it is with this time of change and size: read once in a process."""
+def _load(path: Path, stamped: Stamp, source: Source) -> _Content:
+    """Read the file, once in a process while its time of change and size stay the same."""
     file = FILES[source]
     if file.digest:
-        official(path, file.digest, "put the right one in its place")
+        check_digest(path, file.digest, REPLACE)
     read: Callable[[Path, tuple[int, int]], list[np.ndarray]]
-    read = _chardata if source == "chardata" else _arrays
+    read = _read_matlab if source == "chardata" else _read_npz
     train, test = (torch.from_numpy(part) for part in read(path, file.items))
-    return _Data(torch.cat([train, test])[:, None], len(train))
+    return _Content(torch.cat([train, test])[:, None], len(train))
 
 
-def _chardata(path: Path, items: tuple[int, int]) -> list[np.ndarray]:
-    """Levels ``(n, 28, 28)`` uint8 of train and test, as later work reads the MATLAB file.
+def _read_matlab(path: Path, items: tuple[int, int]) -> list[np.ndarray]:
+    """Levels ``(n, 28, 28)`` uint8 of train and test in ``chardata.mat``.
 
-    Columns are items, by columns of pixels, as floats in [0, 1]; 255 times that is cut, not
-    rounded, to a level.
+    A column of the file is an image, one column of pixels after the other, as floats in [0, 1].
+    As in later work, 255 times a float is cut to an integer level, not rounded.
     """
-    what = f"'{path}' is not the MATLAB file of the papers"
+    complaint = f"'{path}' is not the MATLAB file of the papers"
     try:
-        held: dict[str, Any] = loadmat(path, variable_names=["data", "testdata"])
-    except Exception as error:  # a broken file makes its decoder raise anything
-        raise UserError(f"{what} ({last_line(error)}); {AGAIN}") from None
-    found = []
+        arrays: dict[str, Any] = loadmat(path, variable_names=["data", "testdata"])
+    except Exception as error:  # the decoder of a broken file may raise anything
+        raise UserError(f"{complaint} ({last_line(error)}); {DOWNLOAD_AGAIN}") from None
+    parts = []
     for key, count in zip(("data", "testdata"), items, strict=True):
-        share = _held(held, key, (SIDE * SIDE, count), "f", f"{what}: ", AGAIN)
-        if not ((share >= 0) & (share <= 1)).all():
-            raise UserError(f"{what}: {key} is not all in [0, 1]; {AGAIN}")
-        levels = (255 * share).reshape(SIDE, SIDE, count).transpose(2, 1, 0)
-        found.append(levels.astype(np.uint8))
-    return found
+        values = _checked(arrays, key, (SIDE * SIDE, count), "f", f"{complaint}: ", DOWNLOAD_AGAIN)
+        if not ((values >= 0) & (values <= 1)).all():
+            raise UserError(f"{complaint}: {key} is not all in [0, 1]; {DOWNLOAD_AGAIN}")
+        levels = (255 * values).reshape(SIDE, SIDE, count).transpose(2, 1, 0)
+        parts.append(levels.astype(np.uint8))
+    return parts
 
 
-def _arrays(path: Path, items: tuple[int, int]) -> list[np.ndarray]:
-    """Levels ``(n, 28, 28)`` uint8 of train and test, of an archive of arrays."""
-    what, remedy = f"'{path}' is no archive of characters", "put the right one in its place"
+def _read_npz(path: Path, items: tuple[int, int]) -> list[np.ndarray]:
+    """Levels ``(n, 28, 28)`` uint8 of train and test in ``omniglot28.npz``."""
+    complaint = f"'{path}' is no archive of characters"
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            held = {key: archive[key] for key in archive.files}
-    except Exception as error:  # as above
-        raise UserError(f"{what} ({last_line(error)}); {remedy}") from None
+            arrays = {key: archive[key] for key in archive.files}
+    except Exception as error:  # the decoder of a broken file may raise anything
+        raise UserError(f"{complaint} ({last_line(error)}); {REPLACE}") from None
     return [
-        _held(held, key, (count, SIDE, SIDE), "u", f"{what}: ", remedy)
+        _checked(arrays, key, (count, SIDE, SIDE), "u", f"{complaint}: ", REPLACE)
         for key, count in zip(("x_train", "x_test"), items, strict=True)
     ]
 
 
-def _held(
-    held: dict[str, Any], key: str, shape: tuple[int, ...], kind: str, what: str, remedy: str
+def _checked(
+    arrays: dict[str, Any],
+    key: str,
+    shape: tuple[int, ...],
+    kind: Literal["f", "u"],
+    complaint: str,
+    remedy: str,
 ) -> np.ndarray:
-    """The array of that key, if it has the shape and kind of numbers that it must have."""
-    array = held.get(key)
+    """The array ``key``, if it has this shape and is of floats (``f``) or bytes (``u``)."""
+    array = arrays.get(key)
     if array is None:
-        raise UserError(f"{what}it has no {key!r}; {remedy}")
+        raise UserError(f"{complaint}it has no {key!r}; {remedy}")
     if array.shape != shape or array.dtype.kind != kind:
-        found = f"{array.shape} {array.dtype}"
-        wanted = f"{shape} {'floats' if kind == 'f' else 'bytes'}"
-        raise UserError(f"{what}{key} is {found}, not {wanted}; {remedy}")
+        actual = f"{array.shape} {array.dtype}"
+        expected = f"{shape} {'floats' if kind == 'f' else 'bytes'}"
+        raise UserError(f"{complaint}{key} is {actual}, not {expected}; {remedy}")
     return array

@@ -1,4 +1,9 @@
-"""Evaluators that need no download: distances between samples and data, and what sampling cost."""
+"""Evaluators that need no download: distances, likelihoods, the solver's error, costs.
+
+`cost` has the shortest evaluators. `distance` is the base of those in `wasserstein` and
+`kernel_distances`; `trajectory` measures the error of a solver alone; `likelihood` and `bounds`
+look at the model instead of samples. Imports `sgmkit` and torch.
+"""
 
 from collections.abc import Iterable
 
@@ -7,7 +12,7 @@ from sgmkit import Component, hookimpl
 
 @hookimpl
 def sgmkit_components() -> Iterable[Component]:
-    """Distances, costs, the likelihood and the solver's own error."""
+    """Distances, costs, likelihoods and the solver's own error."""
     yield Component(
         "evaluator",
         "sliced-wasserstein",
@@ -18,13 +23,13 @@ def sgmkit_components() -> Iterable[Component]:
     yield Component(
         "evaluator",
         "mmd",
-        "sgmkit_evaluators.kernels:Mmd",
+        "sgmkit_evaluators.kernel_distances:Mmd",
         "unbiased squared maximum mean discrepancy, Gaussian kernels around the median distance",
     )
     yield Component(
         "evaluator",
         "energy-distance",
-        "sgmkit_evaluators.kernels:EnergyDistance",
+        "sgmkit_evaluators.kernel_distances:EnergyDistance",
         "unbiased energy distance between samples and data",
         aliases=("energy",),
     )

@@ -1,9 +1,9 @@
-"""Bounds of a latent model's likelihood besides that of `nll`, each named for what it is."""
+"""Upper bounds of a latent model's negative log-likelihood, besides that of the evaluator `nll`."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
@@ -13,37 +13,50 @@ from sgmkit import Grid, Incompatible, Likelihood
 from sgmkit.evaluation import Context, Evaluator, Metric, Value
 from sgmkit.likelihoods import EXACT_TRACE_LIMIT
 from sgmkit.models import Bound
-from sgmkit_evaluators.likelihood import ELEMENTS, both_of, neither_of, values_of
+from sgmkit_evaluators.likelihood import (
+    ELEMENTS,
+    batched_rows,
+    flow_options,
+    model_input,
+    nats_and_bits,
+    no_values,
+)
 
 BITS = {
     "iw-ode": "iw-bpd",
     "nelbo-diffusion": "nelbo-diffusion-bpd",
     "nelbo-chain": "nelbo-chain-bpd",
 }
-"""Kinds, and the names of their rows in bits."""
+"""For each kind of bound, which is also its metric in nats, the metric in bits per dimension."""
 
 
 @dataclass(frozen=True)
 class Bounds(Evaluator):
-    """Upper bounds of the mean negative log-likelihood of test data.
+    """Upper bounds of the mean negative log-likelihood of test data, in nats and in bits.
 
-    In nats per item; and, as those of `Nll`, in bits for each number of an item.
+    ``iw-ode`` is the importance-weighted bound from ``draws`` draws of the latents, whose prior
+    density is that of the probability flow; it falls with ``draws``. It is a bound up to the error
+    of the flow's trace estimate: the chance in ``probes`` makes it too low, by about half a
+    variance. That amount is added back; more probes make it smaller.
 
-    ``iw-ode`` is the importance-weighted bound of ``draws`` latents, whose prior terms are those of
-    the probability flow; it falls with ``draws``. It bounds to the accuracy of the flow's trace
-    estimate: what ``probes`` leave to chance makes it too low, by about half a variance, which is
-    put back; more probes leave less. ``nelbo-diffusion`` is what training descends, the variational
-    bound in continuous time, at one random time for each of ``draws``; ``nelbo-chain`` that of the
-    ancestral chain with ``steps`` steps. Intervals are over items.
+    ``nelbo-diffusion`` is the objective of training, the variational bound in continuous time, at
+    one random time for each of ``draws``. ``nelbo-chain`` is the bound of the ancestral chain with
+    ``steps`` steps. Intervals are over items.
     """
 
-    num: Annotated[int, Ge(2), Doc("test items")] = 128
-    draws: Annotated[int, Ge(1), Doc("of latents for each item")] = 8
-    steps: Annotated[int, Ge(1), Doc("of the chain, on the grid")] = 200
-    grid: Grid = "solvers/logsnr"  # type: ignore[assignment]
-    tol: Annotated[float, Gt(0), Doc("tolerance of the flow")] = 1e-4
+    num: Annotated[int, Ge(2), Doc("number of test items")] = 128
+    draws: Annotated[int, Ge(1), Doc("draws of the latents for each item")] = 8
+    steps: Annotated[int, Ge(1), Doc("steps of the ancestral chain")] = 200
+    grid: Annotated[Grid, Doc("times of the ancestral chain")] = "solvers/logsnr"  # type: ignore[assignment]
+    tol: Annotated[float, Gt(0), Doc("relative and absolute tolerance of the flow's solution")] = (
+        1e-4
+    )
     probes: Annotated[
-        int, Ge(2), Doc(f"of the trace, where more than {EXACT_TRACE_LIMIT} numbers are driven")
+        int,
+        Ge(2),
+        Doc(
+            f"probes of the trace; up to {EXACT_TRACE_LIMIT} driven coordinates the trace is exact"
+        ),
     ] = 8
 
     metrics = (
@@ -51,34 +64,34 @@ class Bounds(Evaluator):
         *(Metric(name, "lower", 0.0, "bits/dim") for name in BITS.values()),
     )
     scope = "model"
+    batch_elements: ClassVar[int] = ELEMENTS
 
     def evaluate(self, ctx: Context) -> Iterable[Value]:
-        """Six rows; without a value for a model that has no latents."""
+        """Six rows; they have no value for a model without latents."""
         x = ctx.reference(min(self.num, len(ctx.noise.ids)))
         noise = ctx.noise.stream("nll").select(torch.arange(len(x)))
-        x, volume = values_of(ctx, x, noise)
+        x, log_volume = model_input(ctx, x, noise)
         model = ctx.model
-        driven = math.prod(model.state_event()) * model.sde.driven
-        flow = {"probes": self.probes if driven > EXACT_TRACE_LIMIT else 0}
-        flow |= {"rtol": self.tol, "atol": self.tol}
-        asked: dict[Bound, dict[str, Any]] = {
+        batches = list(batched_rows(model, x, self.batch_elements))
+        flow = asdict(flow_options(model, self.probes, self.tol))
+        options: dict[Bound, dict[str, Any]] = {
             "iw-ode": {"draws": self.draws, **flow},
             "nelbo-diffusion": {"draws": self.draws},
             "nelbo-chain": {"draws": 1, "grid": self.grid(model.sde, self.steps, ctx.t_min)},
         }
-        size = max(1, ELEMENTS // max(driven, x[0].numel()))
-        for kind, options in asked.items():
-            found = list[Likelihood]()
+        for kind, keywords in options.items():
+            parts = list[Likelihood]()
             try:
-                for rows in torch.arange(len(x)).split(size):
+                for rows in batches:
                     source = noise.select(rows).stream(kind)
-                    found.append(model.bound(x[rows], source, kind, t_min=ctx.t_min, **options))
+                    parts.append(model.bound(x[rows], source, kind, t_min=ctx.t_min, **keywords))
             except Incompatible as reason:
-                yield from neither_of(kind, BITS[kind], str(reason))
+                yield from no_values(kind, BITS[kind], str(reason))
                 continue
-            other = {each.kind for each in found} - {kind}
-            if other:  # an estimate that is no bound has no place among bounds
-                yield from neither_of(kind, BITS[kind], f"the model's is of kind {other.pop()}")
+            # A model may answer with an estimate of another kind, which is no bound: no value then.
+            other = {part.kind for part in parts} - {kind}
+            if other:
+                yield from no_values(kind, BITS[kind], f"the model's is of kind {other.pop()}")
             else:
-                nats = torch.cat([each.nats for each in found])
-                yield from both_of(kind, BITS[kind], nats, x[0].numel(), volume)
+                nats = torch.cat([part.nats for part in parts])
+                yield from nats_and_bits(kind, BITS[kind], nats, x[0].numel(), log_volume)

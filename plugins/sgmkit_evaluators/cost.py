@@ -1,4 +1,4 @@
-"""What sampling cost: counted network evaluations, measured seconds."""
+"""What sampling costs: counted evaluations of the network and decoder, measured seconds."""
 
 import math
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ from sgmkit.evaluation import Context, Evaluator, Metric, Value
 
 
 class Nfe(Evaluator):
-    """Network evaluations per sample, as counted: their mean over samples, with its interval.
+    """Counted network evaluations per sample (NFE): the mean over samples and its interval.
 
-    The interval is that of the mean, +- 1.96 standard errors: of width zero on a fixed grid.
+    The interval is the mean +- 1.96 standard errors. On a fixed grid its width is zero.
     """
 
     metrics = (Metric("nfe", "lower", unit="calls"),)
@@ -27,9 +27,9 @@ class Nfe(Evaluator):
 
 
 class DecoderCalls(Evaluator):
-    """Calls of a latent model's decoder for each sample: none of its network's, and counted apart.
+    """Evaluations of a latent model's decoder per sample, which are not counted as NFE.
 
-    Zero for a model of the data itself.
+    Zero for a model in data space.
     """
 
     metrics = (Metric("decoder-calls", "lower", unit="calls"),)
@@ -43,7 +43,7 @@ class DecoderCalls(Evaluator):
 
 
 class Seconds(Evaluator):
-    """Wall-clock seconds per sample of the one run that made the samples: no interval."""
+    """Wall-clock seconds per sample, from the one run that made the samples; no interval."""
 
     metrics = (Metric("seconds", "lower", unit="s"),)
 

@@ -1,4 +1,4 @@
-"""How far a solver ends from where the probability flow goes."""
+"""The error of a solver along the probability flow, measured where it ends."""
 
 import hashlib
 import math
@@ -17,14 +17,15 @@ from sgmkit.solvers import Last, finish, integrate
 
 @dataclass(frozen=True)
 class Trajectory(Evaluator):
-    """Root mean square distance, per coordinate, to a tight-tolerance solution from the same u_T.
+    """Root mean square distance, per coordinate, to an accurate solution from the same u_T.
 
-    Each sample is compared with its own reference, so a few hundred suffice and what is left is
-    the solver's error alone. A stochastic solver follows no path of the flow: no value.
+    sqrt(E |x - x*|^2 / d), where x* is the flow's solution. Each sample is compared with its own
+    reference. So the solver's error alone is measured, and a few hundred samples suffice. A
+    stochastic solver does not follow the flow and has no value.
     """
 
-    num: Annotated[int, Ge(2), Doc("samples, the first ones")] = 128
-    tol: Annotated[float, Gt(0), Doc("tolerance of the reference")] = 1e-7
+    num: Annotated[int, Ge(2), Doc("how many samples are compared, the first ones")] = 128
+    tol: Annotated[float, Gt(0), Doc("tolerance of the reference solution")] = 1e-7
 
     metrics = (Metric("trajectory", "lower", unit="data units"),)
 
@@ -38,16 +39,16 @@ class Trajectory(Evaluator):
         like = ctx.model.state_like()
         start = ctx.u_T[: self.num].to(like.device, torch.float64)
         exact = self._reference(ctx, start, ctx.cell.last)
-        apart = (ctx.samples[: self.num].to(exact) - exact).flatten(1).square().mean(1)
-        mean, spread = float(apart.mean()), float(apart.std())
-        half = 1.96 * spread / math.sqrt(len(apart))
+        squared = (ctx.samples[: self.num].to(exact) - exact).flatten(1).square().mean(1)
+        mean, spread = float(squared.mean()), float(squared.std())
+        half = 1.96 * spread / math.sqrt(len(squared))
         low, high = math.sqrt(max(mean - half, 0.0)), math.sqrt(mean + half)
-        return [Value("trajectory", math.sqrt(mean), low, high, len(apart))]
+        return [Value("trajectory", math.sqrt(mean), low, high, len(squared))]
 
     def _reference(self, ctx: Context, start: Tensor, last: Last) -> Tensor:
-        """The solution from ``start (n, k, *event)``, decoded; shared by the cells of one seed."""
-        told = hashlib.sha256(start.cpu().numpy().tobytes()).hexdigest()
-        key = ("trajectory", told, self.tol, ctx.t_min, last)
+        """The decoded solution from ``start (n, k, *event)``; the cells of a seed share it."""
+        start_hash = hashlib.sha256(start.cpu().numpy().tobytes()).hexdigest()
+        key = ("trajectory", start_hash, self.tol, ctx.t_min, last)
         if key not in ctx.memo:
             with torch.inference_mode():
                 rev = ctx.model.reverse(ctx.noise.select(torch.arange(len(start))))

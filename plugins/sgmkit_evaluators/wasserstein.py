@@ -11,21 +11,21 @@ from typing_extensions import Doc
 
 from sgmkit.evaluation import Context, Metric
 from sgmkit.noise import Noise
-from sgmkit_evaluators.pairs import Distance, Estimate
+from sgmkit_evaluators.distance import Distance, Estimate
 
 
 @dataclass(frozen=True)
 class SlicedWasserstein(Distance):
     """Root of the mean squared Wasserstein-2 distance over unit projections (Bonneel et al. 2015).
 
-    Directions are random but orthogonal in groups, which leaves each of them uniform and takes
-    away most of the chance in the mean (in d dimensions a shift by s measures |s| / sqrt(d), and
-    exactly so if d divides their number); all cells of one seed share them.
+    Directions are random, but orthogonal in groups. Each of them is still uniform, and most of the
+    chance in their mean is gone: in d dimensions a shift by s measures |s| / sqrt(d), exactly so
+    if d divides the number of directions. All cells of a seed share the directions.
 
-    The interval covers the chance in samples and data, for these directions, around what is
-    expected *at this number of samples*, which is above the distance of the laws and above zero for
-    equal ones: compare with the floor row, never with zero. (Its coverage of that expectation
-    measured 90 to 97 %, and for nearly equal laws it is up to 1.8 times wider than need be.)
+    The interval covers the chance in samples and data, for these directions. It is for the expected
+    value *at this number of samples*, which lies above the distance of the laws, and above zero
+    even for equal laws: compare with the floor row, never with zero. (Its coverage of that
+    expectation measured 90 to 97 %; for nearly equal laws it is up to 1.8 times too wide.)
     """
 
     projections: Annotated[int, Ge(1), Doc("number of directions")] = 128
@@ -34,7 +34,7 @@ class SlicedWasserstein(Distance):
     metric: ClassVar[str] = "sliced-wasserstein"
 
     def estimate(self, x: Tensor, y: Tensor, ctx: Context) -> Estimate:
-        """The distance of ``x (m, d)`` and ``y (m, d)``, with its interval."""
+        """The distance between ``x (m, d)`` and ``y (m, d)``, with its interval."""
         lines = directions(self.projections, x.shape[1], ctx.noise.stream("projections"))
         squared, variance = squared_distance(lines @ x.T, lines @ y.T)
         half = 1.96 * math.sqrt(variance)
@@ -46,10 +46,10 @@ class SlicedWasserstein(Distance):
 
 
 def directions(count: int, d: int, noise: Noise) -> Tensor:
-    """Unit vectors, ``(count, d)`` float64: uniform, orthogonal within groups of ``d``.
+    """Unit vectors, ``(count, d)`` float64: uniform, and orthogonal within groups of ``d``.
 
-    The Q factors of normal matrices; signs are immaterial to a transport distance. They are drawn
-    by the first sample id alone, so they do not depend on the number of samples.
+    They are the Q factors of normal matrices; their signs do not matter to a transport distance.
+    They are drawn with the first sample id alone, so they do not depend on the number of samples.
     """
     size = min(count, d)
     groups = math.ceil(count / size)
@@ -59,11 +59,13 @@ def directions(count: int, d: int, noise: Noise) -> Tensor:
 
 
 def squared_distance(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Mean squared Wasserstein-2 distance of the rows of ``(p, m)`` and ``(p, m)``; its variance.
+    """Squared Wasserstein-2 distance of ``x (p, m)`` and ``y (p, m)``, mean over the p rows.
 
-    The variance is that of the linear part: the i-th sample moves the distance by its Kantorovich
-    potential, the integral of 2 (s - T(s)) with T the transport map (del Barrio and Loubes 2019),
-    averaged over projections; likewise for the data.
+    Returns:
+        The distance, in one dimension the mean of (x_(i) - y_(i))^2 over the sorted values; and
+        its variance, which is that of its linear part. The i-th sample moves the distance by its
+        Kantorovich potential, averaged over projections (del Barrio and Loubes 2019); likewise for
+        the data.
     """
     (x, x_order), (y, y_order) = x.sort(dim=1), y.sort(dim=1)
     variance = 0.0
@@ -76,7 +78,8 @@ def squared_distance(x: Tensor, y: Tensor) -> tuple[float, float]:
 def potential(x: Tensor, y: Tensor) -> Tensor:
     """Kantorovich potential of sorted ``x (p, m)`` transported to sorted ``y (p, m)``, ``(p, m)``.
 
-    Up to a constant per row: the integral of 2 (s - T(s)) ds by the trapezium rule.
+    It is the integral of 2 (s - T(s)) ds, with T the transport map, by the trapezium rule; zero at
+    the first point of each row.
     """
     gap = x - y
     steps = (gap[:, 1:] + gap[:, :-1]) * x.diff(dim=1)

@@ -1,4 +1,10 @@
-"""Feature extractors and the metrics on them, as plugins."""
+"""Metrics on features of images (FID, KID, precision and recall, inception score) and extractors.
+
+Read `bank` first: images in chunks, and features that are computed once and kept by `cache`; then
+`feature_metric`, the bases of the metrics in `fid` (its mathematics are in `frechet`), `kid`, `prc`
+and `isc`. The extractors are `inception`, and `classifier` with its `classifier_training`. Imports
+`sgmkit`, torch, NumPy and safetensors; torch-fidelity in `inception` and `prc` alone.
+"""
 
 from collections.abc import Iterable
 
@@ -26,6 +32,7 @@ def sgmkit_components() -> Iterable[Component]:
         "sgmkit_features.prc:PrecisionRecall",
         "share of samples that look like data, and of data that some sample looks like",
         aliases=("precision-recall",),
+        extra="inception",
     )
     yield Component(
         "evaluator",
@@ -39,6 +46,7 @@ def sgmkit_components() -> Iterable[Component]:
         "inception",
         "sgmkit_features.inception:Inception",
         "Inception-v3 of the published FID, 2,048 features; weights are downloaded at first use",
+        extra="inception",
     )
     yield Component(
         "extractor",

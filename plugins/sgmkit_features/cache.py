@@ -1,4 +1,4 @@
-"""Tensors on disk, by what they were computed from: made once, and made again where damaged."""
+"""Tensors on disk, each file named by what it was computed from; a damaged file is made again."""
 
 import hashlib
 import json
@@ -12,54 +12,52 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from sgmkit._util.files import write_atomic
+from sgmkit.data import cache_directory, write_atomic
 
 LIMIT = 8 << 30
-"""Bytes kept in each folder: beyond them, what was not used for longest goes first."""
+"""Bytes kept in each folder of the cache."""
 
 Tensors = dict[str, Tensor]
 
 
-def directory() -> Path:
-    """$SGMKIT_CACHE; else ``sgmkit`` in $XDG_CACHE_HOME or ``~/.cache``."""
-    if given := os.environ.get("SGMKIT_CACHE"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sgmkit"
-
-
-def digest(*told: object) -> str:
-    """Forty hexadecimal digits of SHA-256 of JSON-able facts."""
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+def digest(*facts: object) -> str:
+    """A name for JSON-able facts: the first forty hexadecimal digits of their SHA-256."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def content(chunks: Iterable[Tensor]) -> str:
-    """The same for tensors ``(n, *event)`` laid end to end: however they were cut, not their n."""
-    told = hashlib.sha256()
+    """A name for the content of tensors ``(n, *event)`` laid end to end.
+
+    It depends on the type, the event and the values, and not on how they are cut into chunks.
+    """
+    sha = hashlib.sha256()
     for place, chunk in enumerate(chunks):
         if not place:
-            told.update(f"{chunk.dtype} {tuple(chunk.shape[1:])}".encode())
-        told.update(chunk.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return told.hexdigest()[:40]
+            sha.update(f"{chunk.dtype} {tuple(chunk.shape[1:])}".encode())
+        sha.update(chunk.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return sha.hexdigest()[:40]
 
 
-def cached(folder: str, key: str, make: Callable[[], Tensors]) -> Tensors:
-    """What ``make`` returns, from ``folder/key.safetensors`` of the cache if it is there and whole.
+def cached(folder: str, key: str, make: Callable[[], Tensors], limit: int = LIMIT) -> Tensors:
+    """The tensors in ``folder/key.safetensors`` of the cache, or else what ``make`` returns.
 
-    A file holds the digest of its tensors and counts only where they agree. A cache that cannot be
-    written is no error: what was made is returned, and made again the next time.
+    A file holds the digest of its tensors, and counts only if they still agree. When a folder grows
+    beyond ``limit`` bytes, the files that were not used for longest are deleted. A cache that
+    cannot be written is no error: the tensors are made again the next time.
     """
-    path = directory() / folder / f"{key}.safetensors"
-    if (found := _read(path)) is not None:
+    path = cache_directory() / folder / f"{key}.safetensors"
+    stored = _read(path)
+    if stored is not None:
         with suppress(OSError):
-            os.utime(path)  # used now
-        return found
-    made = {name: tensor.detach().cpu().contiguous() for name, tensor in make().items()}
+            os.utime(path)  # the time of change is when the file was last used
+        return stored
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in make().items()}
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, safetensors.torch.save(made, {"digest": _digest(made)}))
-        _prune(path.parent)
-    return made
+        write_atomic(path, safetensors.torch.save(tensors, {"digest": _digest(tensors)}))
+        _delete_oldest(path.parent, limit)
+    return tensors
 
 
 def _digest(tensors: Tensors) -> str:
@@ -68,24 +66,24 @@ def _digest(tensors: Tensors) -> str:
 
 
 def _read(path: Path) -> Tensors | None:
-    """The tensors of a file; None where there is none, or not what was written."""
+    """The tensors of a file; None if there is no file, or its digest does not agree."""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            told = (file.metadata() or {}).get("digest")
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            expected = (file.metadata() or {}).get("digest")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError):
         return None
-    return found if told == _digest(found) else None
+    return tensors if expected == _digest(tensors) else None
 
 
-def _prune(folder: Path) -> None:
+def _delete_oldest(folder: Path, limit: int) -> None:
     stats = sorted(
         ((path.stat(), path) for path in folder.glob("*.safetensors")),
-        key=lambda found: found[0].st_mtime_ns,
+        key=lambda pair: pair[0].st_mtime_ns,
         reverse=True,
     )
     size = 0
     for stat, path in stats:
         size += stat.st_size
-        if size > LIMIT:
+        if size > limit:
             path.unlink(missing_ok=True)

@@ -1,10 +1,12 @@
-r"""The Frechet distance of two Gaussians fitted to features, and its sampling error.
+"""The squared Frechet distance of two Gaussians fitted to features, and its sampling error.
 
-``FID = |mu_1 - mu_2|^2 + tr S_1 + tr S_2 - 2 tr (S_1^{1/2} S_2 S_1^{1/2})^{1/2}``, covariances with
-divisor n - 1 (Heusel et al. 2017). With ``S_1 = A A^T`` the last trace is that of the root of the
-symmetric matrix ``A^T S_2 A``, whose rank is at most the smaller of the two ranks. Eigenvalues
-beyond it are rounding, and roots of rounding are what costs the usual formula, the eigenvalues of
-``S_1 S_2``, nine digits where there are fewer samples than features.
+    FID = |mu_1 - mu_2|^2 + tr S_1 + tr S_2 - 2 tr (S_1^{1/2} S_2 S_1^{1/2})^{1/2}
+
+with the means and covariances (divisor n - 1) of two sets of features (Heusel et al. 2017). Let
+S_1 = A A^T. Then the last trace is that of the root of the symmetric matrix A^T S_2 A, whose rank
+is at most the smaller of the two ranks; its other eigenvalues are rounding errors, and are left
+out. The usual formula takes the eigenvalues of S_1 S_2 instead; if there are fewer samples than
+features, the roots of rounding errors cost it nine digits.
 """
 
 import math
@@ -15,11 +17,11 @@ import torch
 from torch import Tensor
 
 CHUNK = 1024
-"""Rows in float64 at a time, or four times the number of features where that is more."""
+"""Rows converted to float64 at a time; four times the number of features if that is more."""
 ROWS = 512
-"""Rows that the sampling error is estimated from: it is good to about 5 % then."""
+"""Rows from which the sampling error is estimated, which is then good to about 5 %."""
 EPS = 1e-15
-"""An eigenvalue below this share of the largest is rounding."""
+"""An eigenvalue below this share of the largest one is a rounding error."""
 
 Array = np.ndarray
 
@@ -30,8 +32,9 @@ class Statistics:
 
     Args:
         count: n.
-        mean: ``(d,)`` float64. cov: ``(d, d)`` float64, divisor n - 1.
-        rows: some of the features, evenly spaced, ``(m, d)`` float32: for the sampling error.
+        mean: ``(d,)`` float64.
+        cov: ``(d, d)`` float64, with divisor n - 1.
+        rows: some of the features, evenly spaced, ``(m, d)`` float32, for the sampling error.
     """
 
     count: int
@@ -39,82 +42,100 @@ class Statistics:
     cov: Tensor
     rows: Tensor
 
+    @property
+    def rank(self) -> int:
+        """The largest rank that the covariance can have."""
+        return min(self.count - 1, len(self.mean))
 
-def statistics(features: Tensor) -> Statistics:
-    """Of features ``(n, d)``, in float64, some rows at a time; n >= 2."""
+    def factor(self) -> Array:
+        """A matrix A ``(d, r)`` of full rank r with A A^T the covariance."""
+        cov = self.cov.numpy()
+        if self.rank == len(cov):
+            try:
+                return np.linalg.cholesky(cov)
+            except np.linalg.LinAlgError:  # some features are constant, or functions of others
+                pass
+        values, vectors = _spectrum(cov, self.rank)
+        return vectors * np.sqrt(values)
+
+
+def statistics(features: Tensor, chunk: int = CHUNK, rows: int = ROWS) -> Statistics:
+    """Mean and covariance of features ``(n, d)``, n >= 2, computed in float64.
+
+    Args:
+        features: of all images.
+        chunk: rows converted to float64 at a time, or 4 d if that is more.
+        rows: at most so many features are kept for the sampling error.
+    """
     count, width = features.shape
+    # The mean of some rows is close enough to the mean for one pass: with x - near summed up, what
+    # it is off by is small, and is corrected in the end.
     near = features[:: math.ceil(count / 64)].numpy().mean(0, dtype=np.float64)
     total, cov = np.zeros(width), np.zeros((width, width))
-    size = min(max(CHUNK, 4 * width), count)
+    size = min(max(chunk, 4 * width), count)
     buffer, ones = np.empty((size, width)), np.ones(size)
-    for chunk in features.split(size):
-        # A mean of some rows makes one pass enough: what it is off by is small, and taken out.
-        part = np.subtract(chunk.numpy(), near, out=buffer[: len(chunk)])
-        total += ones[: len(chunk)] @ part
-        cov += part.T @ part  # NumPy sees that it is symmetric, which halves the work
+    for block in features.split(size):
+        part = np.subtract(block.numpy(), near, out=buffer[: len(block)])
+        total += ones[: len(block)] @ part
+        cov += part.T @ part  # NumPy sees that this is symmetric, which halves the work
     off = total / count
     mean, cov = near + off, (cov - count * np.outer(off, off)) / (count - 1)
-    rows = features[:: math.ceil(count / ROWS)].clone()
-    return Statistics(count, torch.from_numpy(mean), torch.from_numpy(cov), rows)
+    kept = features[:: math.ceil(count / rows)].clone()
+    return Statistics(count, torch.from_numpy(mean), torch.from_numpy(cov), kept)
 
 
 def frechet(one: Statistics, two: Statistics) -> tuple[float, float]:
-    """The distance, and the variance that the chance in both sets of features gives it.
+    """The squared Frechet distance, and its variance from the chance in both sets of features.
 
-    A feature x of the first set moves the distance by ``phi(x) / n``, where ``phi(x) = |x - mu_1|^2
-    + 2 (mu_1 - mu_2) . (x - mu_1) - (x - mu_1)^T T (x - mu_1)``, with T the matrix of the optimal
-    transport between the two Gaussians; likewise one of the second (the delta method). The variance
-    is that of phi over the features, over n. It is about that of the value around its expectation
-    *at these numbers of features*, which is above the distance of the laws, and too large by up
-    to a factor of 2 where the two laws are nearly equal.
+    The variance is that of the delta method. A feature x of the first set moves the distance by
+    phi(x) / n, with
+
+        phi(x) = |x - mu_1|^2 + 2 (mu_1 - mu_2) . (x - mu_1) - (x - mu_1)^T T (x - mu_1)
+
+    where T is the matrix of the optimal transport from the first Gaussian to the second; likewise
+    for the second set. So the variance is that of phi over the features, divided by n, summed over
+    the two sets. It is the variance around the expected value *at these numbers of features*,
+    which lies above the distance of the laws. If the two laws are nearly equal it is too large, by
+    up to a factor of 2.
     """
-    if _rank(one) > _rank(two):
+    if one.rank > two.rank:
         return frechet(two, one)
     apart = (one.mean - two.mean).numpy()
-    factor = _factor(one)
-    across = two.cov.numpy() @ factor
-    squares, vectors = _spectrum(factor.T @ across, _rank(one))
+    factor = one.factor()
+    across = two.cov.numpy() @ factor  # S_2 A
+    # C = A^T S_2 A; the last trace of FID is the sum of the roots of its eigenvalues.
+    squares, vectors = _spectrum(factor.T @ across, one.rank)
     roots = np.sqrt(squares)
     trace = float(one.cov.trace() + two.cov.trace())
     value = float(apart @ apart) + trace - 2 * float(roots.sum())
-    # With C = A^T S_2 A, T is S_2 A C^{-3/2} A^T S_2, and the way back is A C^{-1/2} A^T.
-    there = _spread(one, apart, (across, vectors, roots**-1.5))
-    back = _spread(two, -apart, (factor, vectors, roots**-0.5))
-    return value, there + back
-
-
-def _rank(found: Statistics) -> int:
-    return min(found.count - 1, len(found.mean))
-
-
-def _factor(found: Statistics) -> Array:
-    """A, ``(d, r)`` of full rank r, with A A^T the covariance."""
-    cov = found.cov.numpy()
-    if _rank(found) == len(cov):
-        try:
-            return np.linalg.cholesky(cov)
-        except np.linalg.LinAlgError:  # features that are constant, or functions of each other
-            pass
-    values, vectors = _spectrum(cov, _rank(found))
-    return vectors * np.sqrt(values)
+    # T = S_2 A C^{-3/2} A^T S_2 transports the first to the second, A C^{-1/2} A^T the second back.
+    forth = _variance(one, apart, (across, vectors, roots**-1.5))
+    back = _variance(two, -apart, (factor, vectors, roots**-0.5))
+    return value, forth + back
 
 
 def _spectrum(matrix: Array, rank: int) -> tuple[Array, Array]:
-    """The ``rank`` largest eigenvalues, less those that are rounding, and their vectors."""
+    """The ``rank`` largest eigenvalues without those that are rounding errors, and their vectors.
+
+    Eigenvalues are in ascending order; the vectors are the columns of the second array.
+    """
     values, vectors = np.linalg.eigh(matrix)
-    rounding = int((values <= EPS * values.max(initial=0.0)).sum())  # in ascending order
+    rounding = int((values <= EPS * values.max(initial=0.0)).sum())
     first = max(len(values) - rank, rounding)
     return values[first:], vectors[:, first:]
 
 
-def _spread(found: Statistics, apart: Array, transport: tuple[Array, Array, Array]) -> float:
-    """Variance of phi over the rows, over n; with ``T = P P^T``, P the product of ``transport``.
+def _variance(one: Statistics, apart: Array, transport: tuple[Array, Array, Array]) -> float:
+    """Variance of phi over the kept rows, divided by n; an estimate, in single precision.
 
-    Its last factor is diagonal. In single precision: it is an estimate from some rows.
+    Args:
+        one: the set of features.
+        apart: its mean less that of the other set, ``(d,)``.
+        transport: factors of P with T = P P^T; the last one is the diagonal of a matrix.
     """
-    rows = found.rows.numpy() - found.mean.numpy().astype(np.float32)
+    rows = one.rows.numpy() - one.mean.numpy().astype(np.float32)
     first, second, scale = (factor.astype(np.float32) for factor in transport)
     moved = np.linalg.multi_dot([rows, first, second]) * scale  # in the order that costs least
-    near = 2 * (rows @ apart.astype(np.float32))
-    phi = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", moved, moved) + near
-    return float(phi.var(ddof=1, dtype=np.float64)) / found.count
+    shift = 2 * (rows @ apart.astype(np.float32))
+    phi = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", moved, moved) + shift
+    return float(phi.var(ddof=1, dtype=np.float64)) / one.count

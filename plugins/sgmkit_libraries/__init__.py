@@ -12,10 +12,12 @@ def sgmkit_components() -> Iterator[Component]:
         "torchdiffeq",
         "sgmkit_libraries.ode:TorchDiffEq",
         "the Runge-Kutta methods of torchdiffeq on the probability flow",
+        extra="torchdiffeq",
     )
     yield Component(
         "solver",
         "torchsde",
         "sgmkit_libraries.sde:TorchSDE",
         "the methods of torchsde on the reverse SDE, with our noise",
+        extra="torchsde",
     )

@@ -10,7 +10,7 @@ from support.golden_data import load
 
 from sgmkit_features.frechet import frechet, statistics
 from sgmkit_features.kid import distance
-from sgmkit_features.prc import shares
+from sgmkit_features.prc import precision_recall
 
 FULL_RANK = ("AB", "AA", "EF")
 DEFICIENT = ("AC", "CD", "CC")
@@ -63,5 +63,5 @@ def test_kid(golden):
 
 @pytest.mark.parametrize("pair", ["AB", "BA"])
 def test_precision_and_recall(golden, pair):
-    found = shares(*(features(golden, name) for name in pair), neighbours=3)
+    found = precision_recall(*(features(golden, name) for name in pair), neighbours=3)
     assert found == pytest.approx(golden[f"prc_k3_{pair}"][:2].tolist(), abs=1e-6)

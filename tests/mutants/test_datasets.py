@@ -9,8 +9,8 @@ from support.mutants import finds
 from sgmkit import SeededNoise
 from sgmkit.data import binarise
 from sgmkit.errors import BadValue
-from sgmkit_datasets.blobs import EightGaussians
 from sgmkit_datasets.digits import Digits
+from sgmkit_datasets.mixtures import EightGaussians
 
 
 class NoLevels(Digits):

@@ -8,9 +8,9 @@ from support.mutants import finds
 
 from sgmkit import Batch, Loss, Mixture, SeededNoise, Value
 from sgmkit.testing.reference import ReferenceModel
-from sgmkit_datasets.blobs import EightGaussians
 from sgmkit_datasets.digits import Digits
-from sgmkit_evaluators.kernels import EnergyDistance
+from sgmkit_datasets.mixtures import EightGaussians
+from sgmkit_evaluators.kernel_distances import EnergyDistance
 from sgmkit_solvers.grids import Uniform
 
 

@@ -6,16 +6,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves ``server.files`` with byte ranges; notes every request as (name, range)."""
+    """Serves ``server.files`` with byte ranges; appends (name, range) to ``server.requests``."""
 
     def do_GET(self):
-        server, name, wanted = self.server, self.path.strip("/"), self.headers["Range"]
-        server.asked.append((name, wanted))
+        server, name = self.server, self.path.strip("/")
+        byte_range = self.headers["Range"]
+        server.requests.append((name, byte_range))
         server.pause.wait(10)
         data = server.files.get(name)
         if data is None:
             return self.send_error(404)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
+        start = (
+            int(byte_range.removeprefix("bytes=").rstrip("-"))
+            if byte_range and server.ranges
+            else 0
+        )
         if start >= len(data):
             return self.send_error(416)
         self.send_response(206 if start else 200)
@@ -34,11 +39,13 @@ class Handler(BaseHTTPRequestHandler):
 def serving(files):
     """The server; its ``url`` ends in a slash.
 
-    Attributes that a test may set: ``files``; ``ranges`` and ``lengths``, whether it knows of
-    these headers; ``cut``, where connections end; ``pause``, an event that answers wait for.
+    A test may set these attributes: ``files``; ``ranges`` and ``lengths``, whether the server
+    understands ranges and states lengths; ``cut``, the byte at which connections end; ``pause``,
+    an event for which answers wait.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.files, server.asked, server.ranges, server.lengths = dict(files), [], True, True
+    server.files, server.requests = dict(files), []
+    server.ranges = server.lengths = True
     server.cut, server.pause = None, threading.Event()
     server.pause.set()
     server.url = f"http://127.0.0.1:{server.server_port}/"

@@ -1,4 +1,4 @@
-"""Folders of images: what is found, how it is decoded, split and labelled, and what is refused."""
+"""Folders of images: what is found, decoded, split and labelled, and what is refused."""
 
 import hashlib
 import io
@@ -8,30 +8,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.nn.functional import interpolate
+from support.image_files import picture, save
 
 from sgmkit import SeededNoise, create
 from sgmkit.errors import BadValue, MissingFiles, UnknownName, UserError
 from sgmkit.testing import run_checks
-from sgmkit_datasets import folder, images
+from sgmkit_datasets import folder, image_files
 from sgmkit_datasets.folder import Folder
-from sgmkit_datasets.images import decode, dimensions
+from sgmkit_datasets.image_files import decode
 
 SUFFIXES = ".bmp, .jpeg, .jpg, .png, .webp"
-
-
-def picture(seed, height=12, width=12, channels=3):
-    """Smooth levels that differ by seed, ``(height, width, channels)`` uint8."""
-    y, x = np.mgrid[:height, :width]
-    waves = [np.sin(0.37 * x + 0.21 * y * (c + 1) + seed) for c in range(channels)]
-    return np.round(127.5 + 127.5 * np.stack(waves, -1)).astype(np.uint8)
-
-
-def save(path, array, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    array = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
-    Image.fromarray(array).save(path, **options)
-    return path
 
 
 @pytest.fixture
@@ -54,16 +40,13 @@ def refused(error, **options):
     return str(caught.value)
 
 
-# Finding and splitting --------------------------------------------------------------------
-
-
 def test_images_are_found_at_any_depth(tmp_path):
     names = ["b.png", "a/x/y.JPG", "a/x.jpeg", "a.webp", "c.Bmp", "a-b/z.png", "B.png"]
     hidden = [".b.png", "a/._x.png", ".thumbs/z.png"]
     for name in [*names, *hidden]:
         save(tmp_path / name, picture(0))
     (tmp_path / "notes.txt").write_text("no image")
-    assert images.find_images(tmp_path) == sorted(names)
+    assert image_files.find_images(tmp_path) == sorted(names)
     data = Folder(str(tmp_path), test=0.3)
     assert (data.size("train"), data.size("test")) == (5, 2)
     both = torch.cat([data.items(split).ids for split in ("train", "test")])
@@ -107,80 +90,6 @@ def test_folders_conform(photos):
         assert {"check_take_noise", "check_items", "check_levels"} <= {x.check for x in results}
 
 
-# Decoding ---------------------------------------------------------------------------------
-
-
-def test_channels(tmp_path):
-    colour, grey = picture(1), picture(2, channels=1)
-    save(tmp_path / "colour.png", colour)
-    save(tmp_path / "grey.png", grey)
-    luma = colour @ np.array([0.299, 0.587, 0.114])
-    off = decode(tmp_path / "colour.png", 0, 1)[0].numpy() - luma
-    assert np.abs(off).max() <= 1
-    assert torch.equal(
-        decode(tmp_path / "grey.png", 0, 3), torch.tensor(grey[..., 0]).repeat(3, 1, 1)
-    )
-    assert decode(tmp_path / "grey.png", 0, 1).shape == (1, 12, 12)
-
-
-def test_formats(tmp_path):
-    smooth = picture(0, 24, 24)
-    for name, options in (("x.bmp", {}), ("x.png", {}), ("x.webp", {"lossless": True})):
-        found = decode(save(tmp_path / name, smooth, **options), 0, 3)
-        assert np.array_equal(found.permute(1, 2, 0).numpy(), smooth)
-    for name in ("x.jpg", "x.jpeg"):
-        found = decode(save(tmp_path / name, smooth, quality=95, subsampling=0), 0, 3)
-        assert float((found.permute(1, 2, 0) - torch.tensor(smooth).float()).abs().mean()) < 2
-
-
-def test_sixteen_bits_are_rounded_not_clipped(tmp_path):
-    deep = np.array([[0, 128, 129, 257], [32768, 65406, 65407, 65535]], np.uint16)
-    found = decode(save(tmp_path / "x.png", deep), 0, 1)
-    assert found.tolist() == [[[0, 0, 1, 1], [128, 254, 255, 255]]]
-
-
-def test_palettes_and_transparency(tmp_path):
-    flat = np.zeros((4, 4, 4), np.uint8)
-    flat[:2] = (10, 200, 30, 255)
-    flat[2:] = (10, 200, 30, 0)
-    save(tmp_path / "alpha.png", flat)
-    Image.fromarray(flat[..., :3]).quantize(4).save(tmp_path / "palette.png")
-    for name in ("alpha.png", "palette.png"):
-        found = decode(tmp_path / name, 0, 3)
-        assert torch.equal(
-            found, torch.tensor([10, 200, 30]).to(found)[:, None, None].expand(3, 4, 4)
-        )
-
-
-def test_pictures_are_seen_upright(tmp_path):
-    array, exif = picture(3, 6, 10), Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    path = save(tmp_path / "x.png", array, exif=exif)
-    assert dimensions(path) == (10, 6)
-    assert np.array_equal(decode(path, 0, 3).permute(1, 2, 0).numpy(), np.rot90(array, -1))
-
-
-@pytest.mark.parametrize(("height", "width", "size"), [(40, 80, 16), (80, 40, 16), (20, 20, 32)])
-def test_the_centred_square_is_resized_bicubically(tmp_path, height, width, size):
-    """Against torch's bicubic filter, which is written apart from Pillow's."""
-    path = save(tmp_path / "x.png", picture(5, height, width))
-    scaled = (height * size // min(height, width), width * size // min(height, width))
-    wanted = torch.tensor(picture(5, height, width)).permute(2, 0, 1)[None].double()
-    wanted = interpolate(wanted, scaled, mode="bicubic", antialias=True).clamp(0, 255)[0]
-    top, left = ((side - size) // 2 for side in scaled)
-    wanted = wanted[:, top : top + size, left : left + size]
-    assert float((decode(path, size, 3) - wanted).abs().max()) < 1.01
-
-
-def test_shrinking_does_not_alias(tmp_path):
-    board = np.indices((64, 64)).sum(0) % 2 * 255
-    found = decode(save(tmp_path / "x.png", board.astype(np.uint8)), 16, 1)
-    assert float((found - 127.5).abs().max()) < 1
-
-
-# Loading ----------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def decoded(monkeypatch):
     """Names of the files that were decoded, in the order of their ends."""
@@ -210,7 +119,7 @@ def test_images_are_decoded_when_they_are_needed_and_kept(photos, decoded):
 
 def test_beyond_the_bound_nothing_is_kept(photos, decoded, monkeypatch):
     kept = Folder(str(photos), size=8)
-    monkeypatch.setattr(folder, "CACHE", 40 * 3 * 8 * 8 - 1)
+    monkeypatch.setattr(Folder, "cache_limit", 40 * 3 * 8 * 8 - 1)
     data = Folder(str(photos), size=8)
     assert data._cache is None
     index, noise = torch.tensor([5, 0, 5, 7, 0]), SeededNoise(0, range(5))
@@ -220,11 +129,8 @@ def test_beyond_the_bound_nothing_is_kept(photos, decoded, monkeypatch):
     assert len(decoded) == 6
     assert torch.equal(x, kept.take("train", index, noise).x)
     assert torch.equal(data.items("test").x, kept.items("test").x)
-    monkeypatch.setattr(folder, "CACHE", 40 * 3 * 8 * 8)
+    monkeypatch.setattr(Folder, "cache_limit", 40 * 3 * 8 * 8)
     assert Folder(str(photos), size=8)._cache is not None
-
-
-# Labels -----------------------------------------------------------------------------------
 
 
 def table(path, *lines):
@@ -285,7 +191,7 @@ def test_tables_that_do_not_tell(photos, case):
 
 def test_labels_that_cannot_be_read(photos):
     path = photos / "of.csv"
-    told = "name it relative to the folder of the images, or take labels=folders"
+    told = "name it relative to the folder of the images, or use labels=folders"
     assert refused(UnknownName, root=str(photos), labels="of.csv") == (
         f"cannot read labels file '{path}': No such file or directory; {told}"
     )
@@ -296,11 +202,8 @@ def test_labels_that_cannot_be_read(photos):
     )
     save(photos / "top.png", picture(0))
     assert refused(BadValue, root=str(photos), labels="folders") == (
-        f"dataset 'folder': labels = folders, but 'top.png' is in no sub-folder of '{photos}'"
+        f"dataset 'folder': labels=folders, but 'top.png' is in no sub-folder of '{photos}'"
     )
-
-
-# Refusals ---------------------------------------------------------------------------------
 
 
 def test_folders_that_are_none(tmp_path):

@@ -11,12 +11,11 @@ from support.idx_files import contents, idx, levels, made_official
 
 from sgmkit import SeededNoise, create
 from sgmkit.cli import app as cli
+from sgmkit.data import sha256
 from sgmkit.errors import IncompleteFile, MissingFiles, UserError
 from sgmkit.testing import run_checks
 from sgmkit_datasets import mnist
-from sgmkit_datasets.download import sha256
-from sgmkit_datasets.idx import read_idx
-from sgmkit_datasets.mnist import Mnist
+from sgmkit_datasets.mnist import Mnist, read_idx
 
 NAMES = list(mnist.FILES)
 AGAIN = "delete it, and it is downloaded again"
@@ -124,7 +123,7 @@ def test_items_are_those_of_the_files(root, split, name, first):
     assert items.ids.tolist() == list(range(first, first + n))
     assert (data.event, data.levels, data.likelihood) == ((1, 28, 28), 256, "discretised")
     assert data.level_width == pytest.approx(2 / 255)
-    assert data._data.images.dtype == torch.uint8
+    assert data._content.images.dtype == torch.uint8
 
 
 def test_mnist_conforms(root):
@@ -164,7 +163,7 @@ def test_where_files_are_looked_for(official, tmp_path, monkeypatch):
 
 def test_files_are_read_once_and_again_when_they_change(root, official, monkeypatch, tmp_path):
     first = Mnist(root)
-    assert Mnist(root)._data is first._data
+    assert Mnist(root)._content is first._content
     path = tmp_path / "mnist" / NAMES[1]
     path.write_bytes(official[NAMES[3]])
     os.utime(path, ns=(1, 1))
@@ -216,13 +215,13 @@ def test_missing_files_are_downloaded_once(official, tmp_path, monkeypatch):
         )
         server.cut = None
         assert Mnist(str(tmp_path)).size("test") == 12
-        assert server.asked == [
+        assert server.requests == [
             (NAMES[0], None),
             (NAMES[0], "bytes=100-"),
             *((name, None) for name in NAMES[1:]),
         ]
         Mnist(str(tmp_path))
-        assert len(server.asked) == 5
+        assert len(server.requests) == 5
     files = {path.name: path.read_bytes() for path in (tmp_path / "mnist").iterdir()}
     assert files == official
 

@@ -96,7 +96,7 @@ def test_items_are_those_of_the_files(root, source, split, first):
     assert items.y is None
     assert items.ids.tolist() == list(range(first, first + n))
     assert (data.event, data.levels, data.likelihood) == ((1, 28, 28), 256, "discretised")
-    assert data._data.images.dtype == torch.uint8
+    assert data._content.images.dtype == torch.uint8
 
 
 def test_the_official_sizes():
@@ -133,10 +133,10 @@ def test_where_the_file_is_looked_for(root, source, tmp_path, monkeypatch):
 
 def test_a_file_is_read_once_and_again_when_it_changes(root, tmp_path):
     first = Omniglot(root)
-    assert Omniglot(root)._data is first._data
+    assert Omniglot(root)._content is first._content
     turned = shares("train")[:, ::-1]
     (tmp_path / "omniglot" / "chardata.mat").write_bytes(mat(data=turned) + b"")
-    assert torch.equal(Omniglot(root)._data.images[:20], first._data.images[:20].flip(0))
+    assert torch.equal(Omniglot(root)._content.images[:20], first._content.images[:20].flip(0))
 
 
 def test_a_missing_file_is_named_and_where_it_belongs(official, tmp_path):
@@ -185,7 +185,7 @@ def test_the_file_of_the_papers_is_downloaded_once(official, tmp_path, monkeypat
         server.cut = None
         assert Omniglot(str(tmp_path)).size("test") == 8
         assert Omniglot(str(tmp_path)).size("test") == 8
-        assert server.asked == [("chardata.mat", None), ("chardata.mat", "bytes=100-")]
+        assert server.requests == [("chardata.mat", None), ("chardata.mat", "bytes=100-")]
     (path,) = (tmp_path / "omniglot").iterdir()
     assert path.read_bytes() == CONTENTS["chardata"]
 

@@ -11,7 +11,6 @@ from sgmkit import Context, Likelihood, Reverse, SeededNoise
 from sgmkit.data import binarise, dequantise
 from sgmkit.likelihoods import EXACT_TRACE_LIMIT
 from sgmkit_datasets.digits import Digits
-from sgmkit_evaluators import likelihood
 from sgmkit_evaluators.likelihood import Nll
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
@@ -203,7 +202,7 @@ def test_what_is_driven_is_the_state_not_the_data(monkeypatch):
         model = Asked(VP(), latent=latent)
         measured(Nll(probes=3), context(model, Items(x), x))
         assert model.calls[0][2]["probes"] == probes
-    monkeypatch.setattr(likelihood, "ELEMENTS", 40)
+    monkeypatch.setattr(Nll, "batch_elements", 40)
     model = Asked(VP(), latent=(20,))
     measured(Nll(), context(model, Items(x), x))
     assert [len(ids) for _, ids, _ in model.calls] == [2, 2]
@@ -222,7 +221,7 @@ def test_batches_change_nothing(monkeypatch):
     model = Exact(CLD(), MIXTURE)
     x = MIXTURE.mixture().means.repeat(3, 1)
     whole = measured(Nll(tol=1e-2), context(model, MIXTURE, x))
-    monkeypatch.setattr(likelihood, "ELEMENTS", 8)
+    monkeypatch.setattr(Nll, "batch_elements", 8)
     parts = measured(Nll(tol=1e-2), context(model, MIXTURE, x))
     for metric in ("nll-ode", "nll-exact", "prior-mismatch"):
         assert parts[metric].value == pytest.approx(whole[metric].value, rel=1e-9)

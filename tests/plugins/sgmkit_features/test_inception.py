@@ -1,109 +1,20 @@
-"""The extractors: a classifier that is trained here, and Inception with weights of chance."""
+"""Inception with weights of chance: that of torch-fidelity, and where its file comes from."""
 
 import hashlib
-import io
-from dataclasses import replace
-from urllib.error import URLError
 
 import pytest
 import torch
+from support.file_server import serving
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
-import sgmkit
-from sgmkit import BadValue, Batch, Incompatible, SeededNoise
+from sgmkit import BadValue
 from sgmkit.errors import MissingFiles, UnknownName
 from sgmkit.noise import seeded
 from sgmkit.testing import run_checks
-from sgmkit_datasets.digits import Digits
 from sgmkit_features import inception
-from sgmkit_features.classifier import Classifier
 from sgmkit_features.inception import Inception
-from sgmkit_features.training import train, untrained
 
 LAYERS = ["2048", "logits_unbiased"]
-
-
-class Blank(Digits):
-    """Digits without labels."""
-
-    def items(self, split):
-        return replace(super().items(split), y=None)
-
-
-# The classifier ---------------------------------------------------------------------------
-
-
-def test_the_classifier_knows_digits():
-    """Better than 97 % of items that it was not trained on."""
-    classifier, items = Classifier(Digits()), Digits().items("test")
-    right = classifier.logits(items.x).argmax(1) == items.y
-    assert classifier.classes == 10
-    assert right.float().mean() > 0.97
-
-
-def test_features_are_in_units_of_their_own_size():
-    """So that distances do not depend on what the weights grew to."""
-    features = Classifier(Digits()).features(Digits().items("train").x)
-    assert float(features.square().mean()) == pytest.approx(1, rel=1e-4)
-
-
-def test_training_is_deterministic():
-    batch = Digits().items("train")
-    few = Batch(batch.x[:200], batch.y[:200], batch.ids[:200])
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    one, two = (train(untrained(Digits.event, 8, 10), few, 500).state_dict() for _ in range(2))
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.get_num_threads() == threads
-    start = untrained(Digits.event, 8, 10).state_dict()
-    assert not any(torch.equal(one[name], start[name]) for name in one)
-
-
-@pytest.mark.parametrize("event", [(1, 4, 4), (3, 7, 9), (1, 28, 28), (3, 64, 64)])
-def test_networks_fit_any_images(event):
-    x = SeededNoise(0, range(3))(torch.empty(3, *event))
-    network = untrained(event, 16, 5)
-    assert network(x).shape == (3, 16)
-    assert network.head(network(x)).shape == (3, 5)
-
-
-def test_it_is_trained_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("SGMKIT_CACHE", str(tmp_path))
-    options = {"width": 4, "images": 1}
-    first, again = Classifier(Digits(), **options), Classifier(Digits(), **options)
-    assert not list(tmp_path.iterdir())  # not before it is needed
-    assert first.fingerprint == again.fingerprint
-    assert capsys.readouterr().err == "training the classifier of Digits, once\n"
-    x = Digits().items("test").x
-    assert torch.equal(first.features(x), again.features(x))
-    other = Classifier(Digits(), width=4, images=5000)
-    assert other.fingerprint != first.fingerprint
-    assert len(list((tmp_path / "classifiers").iterdir())) == 2
-
-
-def test_its_features_are_of_clipped_images():
-    classifier, x = Classifier(Digits()), Digits().items("test").x[:5]
-    wild = torch.where(x == 1, 7.0, torch.where(x == -1, -3.0, x))
-    assert torch.equal(classifier.features(wild), classifier.features(x))
-
-
-def test_what_the_classifier_refuses():
-    reason = Classifier(Digits()).supports((1, 28, 28))
-    assert reason == (
-        "the classifier of Digits takes (1, 8, 8), not (1, 28, 28): "
-        "extractor=(classifier:data=NAME) trains one on the data NAME"
-    )
-    with pytest.raises(Incompatible) as caught:
-        sgmkit.create("extractor", "classifier:data=two-moons")
-    assert str(caught.value) == (
-        "the classifier takes images (channels, height, width), not (2,), which TwoMoons has"
-    )
-    with pytest.raises(Incompatible) as caught:
-        _ = Classifier(Blank()).classes
-    assert str(caught.value) == "Blank has no labels to train a classifier on"
-
-
-# Inception --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -153,11 +64,11 @@ def test_inception_conforms(official, monkeypatch):
     results = run_checks("extractor", "inception", weights=official)
     assert len(results) == 9
     assert [x for x in results if x.level != "ok"] == []
-    batch = inception.BATCH
-    monkeypatch.setattr(inception, "BATCH", 2)
+    batch = Inception.batch
+    monkeypatch.setattr(Inception, "batch", 2)
     extractor, x = Inception(official), torch.linspace(-1, 1, 5 * 192).reshape(5, 3, 8, 8)
     parts = extractor.features(x)
-    monkeypatch.setattr(inception, "BATCH", batch)
+    monkeypatch.setattr(Inception, "batch", batch)
     torch.testing.assert_close(parts, extractor.features(x), rtol=1e-4, atol=1e-6)
     assert torch.equal(extractor.features(3 * x), extractor.features((3 * x).clamp(-1, 1)))
 
@@ -205,46 +116,53 @@ def test_a_file_that_is_not_there(tmp_path):
     )
 
 
-def test_without_weights_and_network(tmp_path, monkeypatch, capsys):
-    def refuse(url, timeout):
-        raise URLError(OSError(-2, "Name or service not known"))
+@pytest.fixture
+def server(weights, tmp_path, monkeypatch):
+    """A server of the weights; they are looked for there and in an empty cache directory alone."""
+    monkeypatch.setenv("SGMKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    with serving({inception.NAME: weights.read_bytes()}) as server:
+        monkeypatch.setattr(inception, "MIRROR", server.url.rstrip("/"))
+        yield server
 
-    monkeypatch.setattr(inception, "urlopen", refuse)
+
+def test_without_weights_and_network(tmp_path, monkeypatch):
+    with serving({}) as gone:
+        pass
+    monkeypatch.setattr(inception, "MIRROR", gone.url.rstrip("/"))
+    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("SGMKIT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(MissingFiles) as caught:
         Inception()
     assert str(caught.value) == (
         "inception needs weights-inception-2015-12-05-6726825d.pth, which cannot be downloaded "
-        f"(Name or service not known): fetch {inception.URL} and put it into "
-        f"'{tmp_path / 'cache'}', or name it with extractor=(inception:weights=FILE)"
+        f"(127.0.0.1:{gone.server_port}: Connection refused): fetch {inception.URL} and put it "
+        f"into '{tmp_path / 'cache'}', or name it with extractor=(inception:weights=FILE)"
     )
-    assert capsys.readouterr().err == f"downloading {inception.URL} (96 MB)\n"
     assert not (tmp_path / "cache").exists()
 
 
-def test_weights_that_arrive_broken_are_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(inception, "urlopen", lambda *_, **__: io.BytesIO(b"an error page"))
-    monkeypatch.setenv("SGMKIT_CACHE", str(tmp_path / "cache"))
+def test_weights_that_arrive_broken_are_not_kept(server, tmp_path):
+    server.files[inception.NAME] = b"an error page"
     with pytest.raises(MissingFiles) as caught:
         Inception()
-    found = hashlib.sha256(b"an error page").hexdigest()[:8]
+    actual = hashlib.sha256(b"an error page").hexdigest()[:8]
     assert (
-        f"cannot be downloaded (what came is not the official file: its SHA-256 is {found}..., "
-        "not 6726825d...): fetch "
+        f"cannot be downloaded (127.0.0.1:{server.server_port}: a file with SHA-256 {actual}... "
+        "instead of 6726825d...): fetch "
     ) in str(caught.value)
     assert not (tmp_path / "cache").exists()
 
 
-def test_weights_are_downloaded_once(tmp_path, weights, official, monkeypatch):
-    asked = []
-
-    def serve(url, timeout):
-        asked.append(url)
-        return io.BytesIO(weights.read_bytes())
-
-    monkeypatch.setattr(inception, "urlopen", serve)
-    monkeypatch.setenv("SGMKIT_CACHE", str(tmp_path / "cache"))
+def test_weights_are_downloaded_once_and_resumed(server, official, tmp_path, capfd):
+    server.cut = 1_000_000
+    with pytest.raises(MissingFiles, match="the connection ended after 1000000 of"):
+        Inception()
+    server.cut = None
     for _ in range(2):
         assert Inception().fingerprint == Inception(official).fingerprint
-    assert asked == [inception.URL]
+    assert server.requests == [(inception.NAME, None), (inception.NAME, "bytes=1000000-")]
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [inception.NAME]
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["downloading", "resuming"]
+    assert lines[0].startswith(f"downloading {server.url}{inception.NAME} (")

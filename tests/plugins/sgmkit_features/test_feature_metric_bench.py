@@ -4,6 +4,7 @@ import math
 
 import pytest
 from support.bench_fixtures import picked
+from support.file_server import serving
 from support.throwaway import hook, write_distribution
 
 from sgmkit import registry
@@ -114,16 +115,17 @@ def test_what_cannot_be_built_is_told_before_any_work(plain, tmp_path, monkeypat
 
 
 def test_inception_without_weights_is_told_before_any_work(tmp_path, monkeypatch, capsys):
-    def refuse(url, timeout):
-        raise OSError(101, "Network is unreachable")
-
-    monkeypatch.setattr("sgmkit_features.inception.urlopen", refuse)
+    with serving({}) as gone:
+        pass
+    monkeypatch.setattr("sgmkit_features.inception.MIRROR", gone.url.rstrip("/"))
+    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["bench", "--solvers", "euler", "--data", "digits", "--evaluators", "fid"]) == 2
-    _, line = capsys.readouterr().err.splitlines()
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "sgmkit: inception needs weights-inception-2015-12-05-6726825d.pth, which cannot be "
-        "downloaded (Network is unreachable): fetch https://github.com/toshas/torch-fidelity/"
+        f"downloaded (127.0.0.1:{gone.server_port}: Connection refused): fetch "
+        "https://github.com/toshas/torch-fidelity/"
     )
     assert list(tmp_path.iterdir()) == []
 

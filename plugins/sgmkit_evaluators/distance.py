@@ -1,4 +1,4 @@
-"""What the distances share: equal numbers of flat samples and data, or the reason for none."""
+"""The base of distances between samples and data: equal numbers of flat, finite rows of each."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ class Estimate:
 
 
 class Distance(Evaluator):
-    """A distance between ``m`` samples and as many data, ``m`` the smaller number of the two.
+    """A distance between ``m`` samples and ``m`` data, m the smaller number of the two.
 
-    Events are flattened and compared in float64 on the CPU. The row's ``n`` is ``m``. Samples or
-    data that are not finite are never dropped: the value is then nan, with the reason.
+    Events are flattened and compared in float64 on the CPU. The row's ``n`` is m. Samples or data
+    that are not finite are never dropped: the value is then NaN, with the reason.
     """
 
     metric: ClassVar[str]
@@ -39,20 +39,19 @@ class Distance(Evaluator):
         x, y = _flat(ctx.samples), _flat(ctx.reference(len(ctx.samples)))
         m = min(len(x), len(y))
         x, y = x[:m], y[:m]
-        reason = _trouble(x, y)
-        if reason:
+        if reason := _obstacle(x, y):
             return [Value(self.metric, float("nan"), n=m, reason=reason)]
-        found = self.estimate(x, y, ctx)
-        return [Value(self.metric, found.value, found.ci_low, found.ci_high, m)]
+        distance = self.estimate(x, y, ctx)
+        return [Value(self.metric, distance.value, distance.ci_low, distance.ci_high, m)]
 
 
 def _flat(x: Tensor) -> Tensor:
-    """``(n, *event)`` to ``(n, d)``, float64 on the CPU: a number does not depend on the device."""
+    """``(n, *event)`` to ``(n, d)``, float64 on the CPU, so that no device changes a number."""
     return x.detach().to("cpu", torch.float64).reshape(len(x), -1)
 
 
-def _trouble(x: Tensor, y: Tensor) -> str:
-    """Why no distance can be computed, or nothing."""
+def _obstacle(x: Tensor, y: Tensor) -> str:
+    """Why no distance can be computed, or an empty text."""
     for name, rows in (("samples", x), ("data", y)):
         bad = int((~rows.isfinite().all(dim=1)).sum())
         if bad:

@@ -1,4 +1,4 @@
-"""A small convolutional network and its training: the same weights each time on one machine."""
+"""The network of `Classifier` and its training, which is deterministic on one machine."""
 
 import math
 from collections.abc import Iterator
@@ -12,24 +12,25 @@ from sgmkit import Batch, SeededNoise
 from sgmkit.noise import seeded
 
 VERSION = 1
-"""Of all that is in this module: with another number, classifiers are trained anew."""
+"""Version of everything in this module; if it changes, classifiers are trained anew."""
 BATCH = 128
 PASSES = 2
-"""Times that each image is seen, at least."""
+"""Each image is seen at least this many times."""
 RATE, DECAY, WARM_UP = 3e-3, 1e-2, 50
+"""Learning rate, weight decay, and steps in which the rate rises from 0."""
 CHANNELS = (32, 64)
 LARGE = 16
-"""Pixels from which the first convolution takes every other one."""
+"""Sides of at least this many pixels are halved by the first convolution."""
 SEED = 0
-SOME = 4096
-"""Images that features are scaled by: no more than this, evenly spaced."""
+SCALED_BY = 4096
+"""At most this many images, evenly spaced, determine the scale of the features."""
 
 
-class Net(nn.Module):
-    """From images ``(B, *event)`` to features ``(B, width)`` and on to logits ``(B, classes)``.
+class ClassifierNetwork(nn.Module):
+    """From images ``(B, *event)`` to features ``(B, width)``, and on to logits ``(B, classes)``.
 
-    Two 3 x 3 convolutions, the largest of each 2 x 2 pixels, one convolution more and so again;
-    then two linear layers. ``scale ()`` gives features the unit that they are measured in.
+    Two 3 x 3 convolutions, max pooling over 2 x 2 pixels, one more convolution, max pooling; then
+    two linear layers. The features are multiplied by the buffer ``scale ()``, which training sets.
     """
 
     scale: Tensor
@@ -54,22 +55,22 @@ class Net(nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of ``x``."""
+        """Features ``(B, width)`` of images ``x (B, *event)``."""
         return self.features(self.body(x)) * self.scale
 
 
-def untrained(event: tuple[int, ...], width: int, classes: int) -> Net:
-    """The network with the weights that training starts from."""
+def untrained(event: tuple[int, ...], width: int, classes: int) -> ClassifierNetwork:
+    """The network with the weights from which training starts, always the same."""
     with seeded(SEED, "classifier"):
-        return Net(event, width, classes)
+        return ClassifierNetwork(event, width, classes)
 
 
-def train(network: Net, batch: Batch, images: int) -> Net:
-    """Train on ``batch``, labels included, with AdamW and a cosine of its rate; returns it.
+def train(network: ClassifierNetwork, batch: Batch, images: int) -> ClassifierNetwork:
+    """Train on the labelled ``batch`` with AdamW, a warm-up and a cosine schedule; return it.
 
-    The items are seen in a new random order at each pass, ``images`` of them in all. In the end
-    features are scaled to a mean square of one over the data, so that distances of features do not
-    depend on what the weights grew to.
+    Training sees ``images`` images in all, or more, so that each is seen `PASSES` times; each pass
+    is in a new random order. In the end the features are scaled to a mean square of one over the
+    data, so that distances between features do not depend on the size of the weights.
     """
     x, y, count = batch.x.float().clamp(-1, 1), batch.y, len(batch.x)
     assert y is not None
@@ -81,20 +82,21 @@ def train(network: Net, batch: Batch, images: int) -> Net:
         for step in range(steps):
             while len(order) < BATCH:
                 order = torch.cat([order, noise.uniform(like).argsort()])
-            chosen, order = order[:BATCH], order[BATCH:]
+            rows, order = order[:BATCH], order[BATCH:]
             for group in optimiser.param_groups:
-                wave = 0.5 + 0.5 * math.cos(math.pi * step / steps)
-                group["lr"] = RATE * wave * min(1.0, (step + 1) / WARM_UP)
-            logits = network.head(network(x[chosen]))
-            loss = functional.cross_entropy(logits, y[chosen])
+                cosine = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+                group["lr"] = RATE * cosine * min(1.0, (step + 1) / WARM_UP)
+            logits = network.head(network(x[rows]))
+            loss = functional.cross_entropy(logits, y[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    _normalise(network, x[:: math.ceil(count / SOME)])
+    _normalise(network, x[:: math.ceil(count / SCALED_BY)])
     return network
 
 
-def _normalise(network: Net, x: Tensor) -> None:
+def _normalise(network: ClassifierNetwork, x: Tensor) -> None:
+    """Scale the features of ``x`` to a mean square of one, and leave the logits as they are."""
     with torch.no_grad():
         rms = network(x).square().mean().sqrt()
         network.scale.div_(rms)
@@ -103,10 +105,10 @@ def _normalise(network: Net, x: Tensor) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order, however many cores there are."""
-    before = torch.get_num_threads()
+    """Let torch sum in one order, however many cores there are."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
