@@ -97,5 +97,6 @@ def test_the_wheel_holds_every_file(tmp_path):
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "sgmkit").rglob("*.py")}
     ours |= {str(p.relative_to(ROOT / "plugins")) for p in (ROOT / "plugins").rglob("*.py")}
     ours |= {str(path.relative_to(ROOT)) for path in (ROOT / "sgmkit").rglob("*.txt")}
+    ours.add("sgmkit/py.typed")
     assert ours - held == set()
     assert len(ours) > 60
