@@ -1,8 +1,10 @@
-"""Plugins found one by one, names resolved, options read from signatures, components built.
+"""Finds installed plugins, resolves names and options, and builds components. Imports no torch.
 
-Read `hookspecs` (what a plugin returns), `loader` (how one is admitted), `signatures` and `options`
-(what a constructor takes), `resolved` (a component with every option decided) and `catalogue` (all
-of it together). This room imports nothing of sgmkit but errors, and never torch.
+Read `hookspecs` (what a plugin returns), `loader` (how a plugin is loaded, and how one may fail),
+`signatures` and `options` (the options that a constructor takes), `resolved` (a component with
+every option decided, which is what results and runs store) and `catalogue` (`Registry`, all of it
+together). `defaults` names the components that are used where nobody chooses. This room imports
+nothing of sgmkit but errors.
 """
 
 from sgmkit.registry.catalogue import (

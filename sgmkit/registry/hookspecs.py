@@ -1,4 +1,4 @@
-"""The one hook: a plugin returns data that says what it offers. Imports nothing heavy."""
+"""The one hook, by which a plugin returns a description of what it offers. Imports no torch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,20 +20,22 @@ KINDS: dict[str, str] = {
     "evaluator": "sgmkit.evaluation.evaluator:Evaluator",
     "extractor": "sgmkit.evaluation.extractor:Extractor",
 }
-"""Each kind of component and the base class that its targets subclass."""
+"""Each kind of component, and the base class of its targets as ``"module:Class"``."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """What a plugin offers under one name.
+    """A component that a plugin offers.
 
     Args:
         kind: one of `KINDS`.
-        name: kebab-case, unique within its kind.
-        target: ``"package.module:Class"``, imported at first use.
-        summary: one line, shown by ``sgmkit list``.
-        aliases: other names; resolved before anything is hashed.
-        extra: the pip extra that supplies heavy dependencies, named when the import fails.
+        name: name in kebab-case, unique within its kind and plugin.
+        target: class as ``"package.module:Class"``, imported at first use.
+        summary: one line for ``sgmkit list``.
+        aliases: other names; results and runs are stored under ``name``.
+        extra: optional dependency of the plugin's distribution, ``pip install 'dist[extra]'``,
+            that the target needs. If the import fails for want of a package, only this component
+            is disabled, and the message names that command.
     """
 
     kind: str
@@ -46,5 +48,5 @@ class Component:
 
 @hookspec
 def sgmkit_components() -> Iterable[Component]:
-    """Return the components of this plugin. Must not import torch."""
-    return ()  # a specification: pluggy never calls it
+    """Return the components that the plugin offers. The plugin's module must not import torch."""
+    return ()  # the specification itself is never called

@@ -1,4 +1,4 @@
-"""Plugins admitted one by one, whole or not at all, with the stage of each failure. No torch."""
+"""Loads installed plugins one by one: each entirely or not at all, with the reason of a failure."""
 
 import os
 import re
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import PurePath
 from typing import Any
 
 import pluggy
@@ -19,7 +20,10 @@ from sgmkit.registry.options import near
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_reported: set[str] = set()  # broken plugins that stderr has named: once per process is enough
+_MACHINERY = ("importlib", "_frozen_importlib", "pluggy", "sgmkit.registry")
+"""Modules that call a plugin: their lines say nothing about where it fails."""
+_reported: set[str] = set()
+"""Broken plugins that standard error has named: once in a process is enough."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class PluginInfo:
     """One installed plugin: what it offers, or the stage at which it failed and why.
 
     Args:
-        name: of its entry point; the first half of the qualified names.
-        distribution: that declares it, in ``version``.
-        components: what it offers; empty where it failed.
-        stage: ``version``, ``import``, ``hook`` or ``validate`` where it failed, else empty.
-        reason: the failure in one line.
-        traceback: the failure in full.
+        name: name of its entry point, the first half of qualified component names.
+        distribution: name of the installed distribution that declares it.
+        version: version of that distribution.
+        components: what it offers; empty if it failed.
+        stage: ``version``, ``import``, ``hook`` or ``validate`` if it failed there, else empty.
+        reason: the failure in one line, empty if there was none.
+        traceback: the failure as Python prints it.
     """
 
     name: str
@@ -47,27 +52,31 @@ class PluginInfo:
 def load_plugins(kinds: Mapping[str, str]) -> list[PluginInfo]:
     """Every installed plugin, the broken ones too, sorted by name.
 
-    SGMKIT_PLUGINS=a,b loads only those; SGMKIT_STRICT=1 raises where one is broken.
+    The environment variable ``SGMKIT_PLUGINS=a,b`` restricts loading to those plugins, and
+    ``SGMKIT_STRICT=1`` turns the first failure into an error.
+
+    Args:
+        kinds: each kind of component, and the base class of its targets as ``"module:Class"``.
     """
     entries = sorted(
         metadata.entry_points(group="sgmkit"),
         key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""),
     )
-    known = {entry.name for entry in entries}
+    installed = {entry.name for entry in entries}
     listed = os.environ.get("SGMKIT_PLUGINS", "").split(",")
-    if wanted := {name.strip() for name in listed if name.strip()}:
-        if unknown := sorted(wanted - known):
+    if selected := {name.strip() for name in listed if name.strip()}:
+        if unknown := sorted(selected - installed):
             raise UnknownName(
-                f"SGMKIT_PLUGINS: no plugin named {unknown[0]!r}{near(unknown[0], known)} "
-                f"(installed: {', '.join(sorted(known)) or 'none'})"
+                f"SGMKIT_PLUGINS: no plugin named {unknown[0]!r}{near(unknown[0], installed)} "
+                f"(installed: {', '.join(sorted(installed)) or 'none'})"
             )
-        entries = [entry for entry in entries if entry.name in wanted]
+        entries = [entry for entry in entries if entry.name in selected]
     count = Counter(entry.name for entry in entries)
     return [_admit(entry, kinds, alone=count[entry.name] == 1) for entry in entries]
 
 
 def _admit(entry: metadata.EntryPoint, kinds: Mapping[str, str], alone: bool) -> PluginInfo:
-    """Load one plugin, whole or not at all."""
+    """Load one plugin: all of its components, or none and the reason."""
     owner = entry.dist.name if entry.dist else entry.module
     info = PluginInfo(entry.name, owner, entry.dist.version if entry.dist else "")
     stage = "version"
@@ -75,22 +84,24 @@ def _admit(entry: metadata.EntryPoint, kinds: Mapping[str, str], alone: bool) ->
         _check_version(entry.dist.requires or [] if entry.dist else [])
         stage = "import"
         if not alone:
-            raise UserError(f"another distribution declares a plugin named {entry.name!r} too")
+            raise UserError(f"another distribution also declares a plugin named {entry.name!r}")
         module = entry.load()
         stage = "hook"
-        components = _ask(module, entry.name)
+        components = _call_hook(module, entry.name)
         stage = "validate"
         _validate(components, kinds)
     except (Exception, SystemExit) as error:
         if os.environ.get("SGMKIT_STRICT", "") not in ("", "0"):
-            raise UserError(f"plugin {entry.name!r} failed at {stage}: {reason(error)}") from error
+            raise UserError(
+                f"plugin {entry.name!r} failed at {stage}: {located_reason(error)}"
+            ) from error
         full = "".join(traceback.format_exception(error))
-        return replace(info, stage=stage, reason=reason(error), traceback=full)
+        return replace(info, stage=stage, reason=located_reason(error), traceback=full)
     return replace(info, components=components)
 
 
 def report_broken(loaded: list[PluginInfo]) -> None:
-    """One line on stderr for each broken plugin, once per process; one for all of many."""
+    """Print a line on standard error for each newly broken plugin, or one for all of many."""
     fresh = [plugin for plugin in loaded if plugin.stage and plugin.name not in _reported]
     _reported.update(plugin.name for plugin in fresh)
     if len(fresh) > 2:
@@ -105,14 +116,33 @@ def report_broken(loaded: list[PluginInfo]) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line; its type is named unless it is one of ours."""
+    """An error in one line; its type is named unless it is an error of sgmkit."""
     if isinstance(error, UserError) or not str(error).strip():
         return last_line(error)
     return f"{type(error).__name__}: {last_line(error)}"
 
 
+def located_reason(error: BaseException) -> str:
+    """`reason`, with the file and line that raised it: ``ImportError: ... (my_sgms/sde.py:7)``.
+
+    Errors of sgmkit itself say what to do and need no file. The file is shown from its top-level
+    package on.
+    """
+    frames = [
+        (frame, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not str(frame.f_globals.get("__name__")).startswith(_MACHINERY)
+    ]
+    if isinstance(error, UserError | SystemExit) or not frames:
+        return reason(error)
+    frame, line = frames[-1]
+    path = PurePath(frame.f_code.co_filename)
+    depth = str(frame.f_globals.get("__name__", "")).count(".") + (path.stem == "__init__")
+    return f"{reason(error)} ({'/'.join(path.parts[-1 - depth :])}:{line})"
+
+
 def _check_version(requirements: list[str]) -> None:
-    """Hold what a distribution requires of sgmkit against this one, before it is imported."""
+    """Complain if a distribution requires another version of sgmkit; it is not imported then."""
     stated = [text for text in requirements if re.match(r"sgmkit\b(?![-_.])", text, re.IGNORECASE)]
     if not stated:
         return
@@ -125,19 +155,20 @@ def _check_version(requirements: list[str]) -> None:
             raise UserError(f"needs sgmkit{requirement.specifier}, this is {version}")
 
 
-def _ask(module: Any, name: str) -> tuple[Component, ...]:
-    """Call the hook of one plugin alone: a manager of its own, so that no other can interfere."""
+def _call_hook(module: Any, name: str) -> tuple[Component, ...]:
+    """Call the hook of one plugin, with a plugin manager of its own so that no other interferes."""
     manager = pluggy.PluginManager("sgmkit")
     manager.add_hookspecs(hookspecs)
     manager.register(module, name)
     manager.check_pending()
-    answers = manager.hook.sgmkit_components()
-    if not answers:
-        raise UserError("it defines no sgmkit_components (marked with @sgmkit.hookimpl)")
-    return tuple(component for answer in answers for component in answer)
+    results = manager.hook.sgmkit_components()
+    if not results:
+        raise UserError("it defines no function sgmkit_components marked with @sgmkit.hookimpl")
+    return tuple(component for result in results for component in result)
 
 
 def _validate(components: tuple[Component, ...], kinds: Mapping[str, str]) -> None:
+    """Complain about a component of an unknown kind or with a bad name, target or alias."""
     seen: set[tuple[str, str]] = set()
     for item in components:
         if not isinstance(item, Component):

@@ -1,4 +1,4 @@
-"""Options: from text to values, by the schema that a constructor's signature states. No torch."""
+"""Options: reads them from text and validates them by a constructor's signature. No torch."""
 
 import difflib
 import re
@@ -24,14 +24,14 @@ _SEQUENCES = (tuple, list)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'heun'?"``, or nothing where no known name resembles ``name``."""
-    match = difflib.get_close_matches(name, list(known), n=1)
+def near(name: str, candidates: Iterable[str]) -> str:
+    """``"; did you mean 'heun'?"``, or an empty text if no candidate resembles ``name``."""
+    match = difflib.get_close_matches(name, list(candidates), n=1)
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
-    """Read ``name[:key=value]...``; brackets protect separators: ``unet:channels=(32,64)``."""
+    """Read ``name[:key=value]...``; brackets hide separators: ``unet:multipliers=(1,2)``."""
     name, *pairs = (part.strip() for part in _split(text, ":"))
     if not name:
         raise BadValue(f"expected name[:key=value]..., not {text!r}")
@@ -55,7 +55,7 @@ def parse_list(text: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def spell(value: object) -> str:
-    """The text that `parse` and a schema read back as ``value``."""
+    """A text from which `parse` and a schema read ``value`` back."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -67,14 +67,14 @@ def spell(value: object) -> str:
 
 
 def show(value: object) -> str:
-    """A value for a message: short, on one line; numbers given as text without quotes."""
+    """A value as messages show it: short, on one line; a number in a text without quotes."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return value
     return " ".join(reprlib.repr(value).split())
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split at the separators that stand outside all brackets."""
+    """Split at the separators that are outside all brackets."""
     parts, depth, start = [], 0, 0
     for index, char in enumerate(text):
         depth += (char in "([") - (char in ")]")
@@ -89,7 +89,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _bare(text: str) -> str:
-    """Without the one pair of brackets that encloses all of ``text``, if there is one."""
+    """``text`` without the pair of brackets that encloses all of it, if there is such a pair."""
     if text[:1] not in ("(", "[") or text[-1:] not in (")", "]"):
         return text
     depth = 0
@@ -101,6 +101,7 @@ def _bare(text: str) -> str:
 
 
 def _sequence(text: str) -> list[Any]:
+    """The items of ``(1,2)`` as text; items in brackets become lists themselves."""
     items = [item.strip() for item in _split(_bare(text.strip()), ",")]
     if not items[-1]:
         items.pop()  # "(1,)" and "()"
@@ -112,13 +113,13 @@ class Option:
     """One parameter of a constructor that a user may set.
 
     Args:
-        name: of the parameter.
-        annotation: as written, resolved, ``Annotated`` included.
-        default: `REQUIRED` where there is none: component parameters only.
-        kind: of component, where the annotation is a base class of one; else empty.
-        base: the class that such a component must be of.
-        later: whether a callable that builds it is wanted, ``Callable[..., Network]``: for what
-            depends on parameters that only its user knows.
+        name: name of the parameter.
+        annotation: its annotation, ``Annotated`` included.
+        default: its default; `REQUIRED` if there is none, which only components may lack.
+        kind: kind of component if the annotation is a base class of one, else empty.
+        base: class that such a component must be of.
+        later: the constructor takes a factory of the component, ``Callable[..., Network]``, and
+            builds it when it knows what the component needs, such as its shapes.
     """
 
     name: str
@@ -129,7 +130,7 @@ class Option:
     later: bool = False
 
     def read(self, value: object) -> object:
-        """Text as the structure that the annotation asks for; anything else untouched."""
+        """A text as the structure that the annotation requires; any other value unchanged."""
         if not isinstance(value, str):
             return value
         if self.optional and value.strip().lower() == "none":
@@ -138,27 +139,28 @@ class Option:
         choices = (
             x for m in allowed if typing.get_origin(m) is Literal for x in typing.get_args(m)
         )
-        known: dict[str, object] = {spell(choice): choice for choice in choices}
-        if value in known or str in allowed:
-            return known.get(value, value)
+        spelt: dict[str, object] = {spell(choice): choice for choice in choices}
+        if value in spelt or str in allowed:
+            return spelt.get(value, value)
         sequence = any((typing.get_origin(member) or member) in _SEQUENCES for member in allowed)
         return _sequence(value) if sequence else value
 
     @property
     def optional(self) -> bool:
-        """Whether None is a value."""
+        """Whether the option may be None."""
         return types.NoneType in members(self.annotation)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What a component's constructor takes.
+    """The parameters of a component's constructor.
 
     Args:
-        cls: the component's class.
-        owner: what messages call it: ``solver 'heun'``.
-        options: parameters that a user may set, components among them, in order.
-        supplied: parameters without a default that are no components: the core gives them.
+        cls: class of the component.
+        owner: its name in messages, such as ``solver 'heun'``.
+        options: the parameters that a user may set, components included, in order.
+        supplied: the other parameters, without a default, whose values the core supplies, such as
+            the shapes of a network.
     """
 
     cls: type
@@ -185,16 +187,16 @@ class Schema:
 
     @property
     def components(self) -> list[Option]:
-        """The options that are components."""
+        """The options whose values are components."""
         return [option for option in self.options.values() if option.kind]
 
-    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Every option's value, validated; components as given, for the registry to resolve."""
-        for name in [name for name in given if name not in self.options]:
+    def values(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option, validated; components stay as chosen, for the registry."""
+        for name in [name for name in chosen if name not in self.options]:
             listed = f"options: {', '.join(self.options)}" if self.options else "it has none"
             hint = near(name, self.options)
             raise UnknownName(f"unknown option {name!r} for {self.owner}{hint} ({listed})")
-        read = {name: self.options[name].read(value) for name, value in given.items()}
+        read = {name: self.options[name].read(value) for name, value in chosen.items()}
         plain = {name: value for name, value in read.items() if not self.options[name].kind}
         checked = self._check(plain)
         for option in self.components:
@@ -207,11 +209,12 @@ class Schema:
         return {name: checked[name] for name in self.options}
 
     def defaults(self) -> dict[str, Any]:
-        """The value of every option that has a default; components as written."""
+        """The default of every option that has one; components as they are written."""
         written = {x.name: x.default for x in self.components if x.default is not REQUIRED}
         return self._check({}) | written
 
     def _check(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Validated values of all options that are no components, defaults included."""
         import pydantic
 
         try:
@@ -222,12 +225,14 @@ class Schema:
         return {field.alias: getattr(checked, key) for key, field in fields.items()}
 
     def _explain(self, error: Any) -> str:
+        """An error of pydantic as one line that names the option, the rule and the value."""
         text = error["msg"].removeprefix("Value error, ").split(", unable to ")[0]
         text = f"{text[:1].lower()}{text[1:]}, not {show(error['input'])}"
         return f"option {error['loc'][0]!r} of {self.owner}: {text}"
 
     @cached_property
     def _model(self) -> Any:
+        """A pydantic model with a field for each option that is no component."""
         import pydantic
 
         # Aliases, because a field's own name may not shadow the attributes of a pydantic model.

@@ -1,4 +1,4 @@
-"""A component with every option decided: described, hashed, and built when it is needed."""
+"""A component with every option decided, which can be described, stored and built."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,14 @@ class Resolved:
     """A component with every option decided, ready to be described or built.
 
     Args:
-        kind: of component.
-        name: qualified, ``plugin/name``.
-        distribution: of the plugin, in ``version``.
-        options: all of them, defaults included; components are `Resolved`, None or instances.
-        short: the bare name, or the qualified one where two plugins offer the bare one.
-        defaults: of the options that have one.
-        schema: what the constructor takes.
+        kind: kind of component.
+        name: qualified name, ``plugin/name``.
+        distribution: distribution of the plugin.
+        version: version of that distribution.
+        options: all options, defaults included; components are `Resolved`, None or instances.
+        short: bare name, or the qualified one if two plugins offer the bare name.
+        defaults: defaults of the options that have one.
+        schema: parameters of the constructor.
     """
 
     kind: str
@@ -35,13 +36,14 @@ class Resolved:
 
     @property
     def supplied(self) -> tuple[str, ...]:
-        """Names that `build` needs from the core, for this component and those inside it."""
+        """Parameters that `build` must be passed, for this component and for those inside it."""
         now = (part for name, part in self._parts() if not self.schema.options[name].later)
         inner = (name for part in now for name in part.supplied)
         return tuple(dict.fromkeys((*self.schema.supplied, *inner)))
 
     def build(self, **supplied: object) -> Any:
-        """The instance; components inside it first. Each takes of ``supplied`` what it names."""
+        """Build the instance, and before it the components inside; each takes what it names of
+        ``supplied``."""
         missing = [name for name in self.schema.supplied if name not in supplied]
         if missing:
             raise BadValue(f"{self.schema.owner} cannot be built without {', '.join(missing)}")
@@ -54,51 +56,55 @@ class Resolved:
             raise BadValue(f"{self.schema.owner}: {last_line(error)}") from error
 
     def innermost(self, kind: str) -> "Resolved | None":
-        """The innermost component of a kind inside this: ``sde`` is that of the innermost model."""
-        found = None
+        """The innermost component of a kind: with ``"sde"``, the process of the innermost model."""
         for _, part in self._parts():
-            found = found or part.innermost(kind) or (part if part.kind == kind else None)
-        return found
+            if inner := part.innermost(kind) or (part if part.kind == kind else None):
+                return inner
+        return None
 
     @cached_property
     def built(self) -> Any:
-        """The instance, built at first use and shared by all who look; nothing is supplied."""
+        """The instance, built once at first use; for components that need nothing supplied."""
         return self.build()
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able, equal for equal components however they were named; `resolve` reads it."""
+        """Qualified name and all options as JSON values, the same however the component was named.
+
+        `resolve` reads a description back.
+        """
         from pydantic_core import to_json
 
-        told: dict[str, Any] = {"name": self.name}
+        description: dict[str, Any] = {"name": self.name}
         for name, value in sorted(self.options.items()):
             if isinstance(value, Resolved):
-                told[name] = value.describe()
+                description[name] = value.describe()
             elif self.schema.options[name].kind and value is not None:
                 raise BadValue(
                     f"option {name!r} of {self.schema.owner} is an instance, which has no "
                     "description: give it by name"
                 )
             else:
-                told[name] = json.loads(to_json(value, inf_nan_mode="strings"))
-        return told
+                description[name] = json.loads(to_json(value, inf_nan_mode="strings"))
+        return description
 
     def versions(self) -> dict[str, str]:
-        """Version of each distribution that has a part in this."""
-        found = {self.distribution: self.version}
+        """Versions of the distributions that offer this component and those inside it."""
+        versions = {self.distribution: self.version}
         for _, part in self._parts():
-            found |= part.versions()
-        return dict(sorted(found.items()))
+            versions |= part.versions()
+        return dict(sorted(versions.items()))
 
     @property
     def changes(self) -> str:
-        """The options that are not at their default, as `parse` reads them: ``churn=0.5``."""
-        told, unset = sorted(self.options.items()), object()
-        changed = ((name, value) for name, value in told if self.defaults.get(name, unset) != value)
+        """The options that differ from their defaults, as `parse` reads them: ``churn=0.5``."""
+        unset = object()
+        ordered = sorted(self.options.items())
+        changed = ((name, x) for name, x in ordered if self.defaults.get(name, unset) != x)
         return ":".join(f"{name}={self._spell(name, value)}" for name, value in changed)
 
     @property
     def label(self) -> str:
-        """Short text: ``vp``, ``heun:churn=0.5``."""
+        """The short name with the changed options: ``vp``, ``heun:churn=0.5``."""
         return ":".join(filter(None, (self.short, self.changes)))
 
     def __str__(self) -> str:
@@ -115,5 +121,6 @@ class Resolved:
         return value.build if self.schema.options[name].later else value.build(**supplied)
 
     def _parts(self) -> list[tuple[str, "Resolved"]]:
-        told = self.options.items()
-        return [(name, value) for name, value in told if isinstance(value, Resolved)]
+        """The options that are resolved components, in order."""
+        options = self.options.items()
+        return [(name, value) for name, value in options if isinstance(value, Resolved)]

@@ -1,4 +1,4 @@
-"""What a constructor's signature says: its parameters, their annotations and defaults. No torch."""
+"""Reads a constructor's signature: parameters, annotations and defaults. Imports no torch."""
 
 import dataclasses
 import inspect
@@ -11,10 +11,11 @@ from typing import Annotated, Any, Union
 from sgmkit.errors import UserError
 
 REQUIRED = inspect.Parameter.empty
+"""Stands for the default of a parameter that has none."""
 
 
 def members(annotation: Any) -> list[Any]:
-    """The alternatives of an annotation, stripped of ``Annotated``: ``X | None`` gives both."""
+    """The members of a union, without ``Annotated``: ``X | None`` gives ``[X, NoneType]``."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return members(typing.get_args(annotation)[0])
@@ -24,7 +25,7 @@ def members(annotation: Any) -> list[Any]:
 
 
 def parameters_of(target: type, owner: str) -> list[inspect.Parameter]:
-    """What the constructor takes; each parameter must be named."""
+    """The parameters of a constructor; ``*args`` and ``**kwargs`` are refused."""
     if target.__init__ is object.__init__:
         return []
     parameters = list(inspect.signature(target).parameters.values())
@@ -38,7 +39,7 @@ def parameters_of(target: type, owner: str) -> list[inspect.Parameter]:
 
 
 def default_of(target: type, parameter: inspect.Parameter) -> Any:
-    """The parameter's default, or `REQUIRED`; a data class' factory is called."""
+    """The parameter's default, or `REQUIRED`; a dataclass field's default factory is called."""
     if dataclasses.is_dataclass(target):
         for field in dataclasses.fields(target):
             if field.name == parameter.name and field.default_factory is not dataclasses.MISSING:
@@ -47,10 +48,10 @@ def default_of(target: type, parameter: inspect.Parameter) -> Any:
 
 
 def annotation_of(target: type, parameter: inspect.Parameter, owner: str) -> Any:
-    """The parameter's annotation; where it is text, resolved in the module that wrote it."""
-    where = f"{owner}: parameter {parameter.name!r} of {target.__module__}:{target.__qualname__}"
+    """The parameter's annotation; one written as text is evaluated in the module that wrote it."""
+    subject = f"{owner}: parameter {parameter.name!r} of {target.__module__}:{target.__qualname__}"
     if parameter.annotation is REQUIRED:
-        raise UserError(f"{where} has no annotation")
+        raise UserError(f"{subject} has no annotation")
     home = next(base for base in target.__mro__ if "__init__" in vars(base))
     if dataclasses.is_dataclass(home):  # a field may come from a base in another module
         homes = (base for base in target.__mro__ if parameter.name in inspect.get_annotations(base))
@@ -61,14 +62,18 @@ def annotation_of(target: type, parameter: inspect.Parameter, owner: str) -> Any
         hints = typing.get_type_hints(holder, scope, {}, include_extras=True)
     except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise UserError(
-            f"{where}: annotation {parameter.annotation!r} cannot be resolved: {error} "
+            f"{subject}: annotation {parameter.annotation!r} cannot be resolved: {error} "
             "(imported under TYPE_CHECKING only?)"
         ) from None
     return hints[parameter.name]
 
 
 def component_of(annotation: Any, bases: Mapping[str, str]) -> tuple[str, type | None, bool]:
-    """Kind and base class of the component that the annotation asks for, and whether for later."""
+    """The component that an annotation requires: its kind, its base class, and whether a factory.
+
+    ``("", None, False)`` for an annotation that is no component. A factory is
+    ``Callable[..., Network]``: the constructor receives a function that builds the component.
+    """
     for member in members(annotation):
         if typing.get_origin(member) is Callable:
             kind, base, _ = component_of(typing.get_args(member)[-1], bases)

@@ -38,7 +38,7 @@ LONG = "a-name-so-long-that-a-table-of-120-columns-would-rather-break-it"
 
 BROKEN = (
     "sgmkit: plugin 'cli_bad' failed at import: ModuleNotFoundError: "
-    "No module named 'cli_nowhere' (sgmkit plugins --traceback cli_bad)\n"
+    "No module named 'cli_nowhere' (cli_bad/__init__.py:1) (sgmkit plugins --traceback cli_bad)\n"
 )
 """What standard error says of the broken plugin."""
 

@@ -1,15 +1,13 @@
 """Components named, resolved and built; whole messages."""
 
-import json
-
 import pytest
 from conftest import COMPONENTS, KINDS
 from support.throwaway import hook
 
 from sgmkit import registry
 from sgmkit.errors import BadValue, Incompatible, UnknownName, UserError
+from sgmkit.registry import catalogue
 from sgmkit.registry.catalogue import PluginInfo, Registry
-from sgmkit.registry.options import parse
 
 
 def message(kind, function, *args, **options):
@@ -72,6 +70,14 @@ def test_an_alias_clashes_with_a_name(install, good):
 # --- targets ---------------------------------------------------------------------------------
 
 
+WRAPPED = """
+try:
+    import tw_cuda.kernels
+except ImportError:
+    raise RuntimeError("please read the manual")
+"""
+
+
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -81,9 +87,34 @@ def test_an_alias_clashes_with_a_name(install, good):
         ),
         (
             '"tw_bad.heavy:X", "", extra="gpu"',
-            " needs more packages: pip install 'tw-dist[gpu]' (No module named 'tw_cuda')",
+            " needs the package 'tw_cuda': pip install 'tw-dist[gpu]'",
         ),
-        ('"tw_bad.wrong:X", ""', " cannot be imported: ZeroDivisionError: division by zero"),
+        (
+            '"tw_bad.heavy:X", ""',
+            " cannot be imported: ModuleNotFoundError: No module named 'tw_cuda' "
+            "(tw_bad/heavy.py:1)",
+        ),
+        (  # the missing package is imported by a module that the component imports
+            '"tw_bad.above:X", "", extra="gpu"',
+            " needs the package 'tw_cuda': pip install 'tw-dist[gpu]'",
+        ),
+        (  # a library that says it in other words
+            '"tw_bad.wrapped:X", "", extra="gpu"',
+            " needs the package 'tw_cuda': pip install 'tw-dist[gpu]'",
+        ),
+        (  # a library that asks for more by hand
+            '"tw_bad.old:X", "", extra="gpu"',
+            " needs more packages, or newer ones: pip install 'tw-dist[gpu]' (too old)",
+        ),
+        (  # a mistake of the plugin is no missing package
+            '"tw_bad.typo:X", "", extra="gpu"',
+            " cannot be imported: ModuleNotFoundError: No module named 'tw_bad.absent' "
+            "(tw_bad/typo.py:1)",
+        ),
+        (
+            '"tw_bad.wrong:X", ""',
+            " cannot be imported: ZeroDivisionError: division by zero (tw_bad/wrong.py:2)",
+        ),
         ('"tw_bad.parts:X", ""', ": module tw_bad.parts has no class X"),
         ('"tw_bad.parts:Vp", ""', ": tw_bad.parts:Vp is not a subclass of tw_core:Solver"),
         ('"tw_bad.parts:Unfinished", ""', ": tw_bad.parts:Unfinished does not define solve"),
@@ -93,7 +124,11 @@ def test_targets_that_cannot_be_used(install, target, reason):
     modules = {
         "tw_bad": hook(f'"solver", "x", {target}'),
         "tw_bad.heavy": "import tw_cuda",
-        "tw_bad.wrong": "1 / 0",
+        "tw_bad.above": "import tw_bad.heavy",
+        "tw_bad.wrapped": WRAPPED,
+        "tw_bad.old": "raise ImportError('too old')",
+        "tw_bad.typo": "import tw_bad.absent",
+        "tw_bad.wrong": "\n1 / 0",
         "tw_bad.parts": COMPONENTS,
     }
     install("tw-dist", modules, {"tw_bad": "tw_bad"})
@@ -101,81 +136,27 @@ def test_targets_that_cannot_be_used(install, target, reason):
     assert message(UserError, load, "solver", "x") == f"solver 'x' of plugin 'tw_bad'{reason}"
 
 
-# --- options ---------------------------------------------------------------------------------
-
-
-def test_equal_components_have_equal_descriptions(good):
-    told = {"name": "tw_good/heun", "churn": 0.5, "last": "euler", "s_max": "Infinity"}
-    for spec, options in [
-        ("heun:churn=0.5", {}),
-        ("tw_good/edm-heun:last=euler:churn=5e-1", {}),
-        ({"churn": "0.5", "name": "edm-heun"}, {}),
-        ({"name": "heun:churn=3", "churn": 0.5}, {}),
-        ("heun:churn=4", {"churn": 0.5}),
-        ("heun", {"s_max": "inf", "churn": 0.5}),
-        (told, {}),
-    ]:
-        found = good.resolve("solver", spec, **options)
-        assert found == good.resolve("solver", "heun:churn=0.5")
-        assert found.describe() == told
-        assert json.dumps(found.describe(), allow_nan=False) == json.dumps(told)
-        assert found.versions() == {"tw_good": "2.3"}
-        assert (found.label, found.changes, str(found)) == (
-            "heun:churn=0.5",
-            "churn=0.5",
-            found.label,
-        )
-    assert good.resolve("solver", found, churn=0).label == "heun"
-    assert good.resolve("solver", found, churn=0).changes == ""
-
-
-def test_build(good):
-    heun = good.resolve("solver", "heun:churn=0.5").build()
-    assert (type(heun).__name__, heun.churn, heun.last) == ("Heun", 0.5, "euler")
-    assert good.create("solver", "heun", churn="0.5") == heun
-    assert good.create("solver", "edm-heun:churn=0.5") == heun
-
-
-def test_components_inside_components(good):
-    exact = good.resolve("model", "exact:sde=(vp:beta=5)", backup={"name": "cld", "levels": [3]})
-    assert exact.describe() == {
-        "name": "tw_good/exact",
-        "backup": {"name": "tw_good/cld", "levels": [3]},
-        "k": 1,
-        "sde": {"name": "tw_good/vp", "beta": 5.0},
+def test_a_missing_package_disables_only_what_needs_it(install):
+    offers = (
+        '"solver", "x", "tw_bad.heavy:X", "", extra="gpu"',
+        '"sde", "vp", "tw_bad.parts:Vp", ""',
+    )
+    modules = {
+        "tw_bad": hook(*offers),
+        "tw_bad.heavy": "import tw_cuda",
+        "tw_bad.parts": COMPONENTS,
     }
-    assert list(exact.describe()) == ["name", "backup", "k", "sde"]
-    assert exact.label == "exact:backup=(cld:levels=(3,)):sde=(vp:beta=5)"
-    assert good.resolve("model", exact.label) == exact
-    assert good.resolve("model", parse(exact.label)[0], **parse(exact.label)[1]) == exact
-    assert good.resolve("model", exact.describe()) == exact
-    assert good.resolve("model", "exact", sde=good.resolve("sde", "vp")).label == "exact:sde=vp"
-    assert exact.supplied == ("event",)
-    built = exact.build(event=(2,), unused=1)
-    assert (built.event, built.sde.beta, built.backup.levels, built.k) == ((2,), 5.0, (3,), 1)
-    assert good.create("model", "exact", sde="vp:beta=5", event=(2,)).sde == built.sde
-    assert good.create("model", "exact", sde="vp", backup="none", event=(2,)).backup is None
+    install("tw_bad", modules)
+    registry = Registry(KINDS)
+    assert list(registry.components("solver")) == ["x"]
+    assert registry.create("sde", "vp").beta == 20
+    for name in ("x", "tw_bad/x"):
+        assert message(UserError, registry.resolve, "solver", name) == (
+            "solver 'x' of plugin 'tw_bad' needs the package 'tw_cuda': pip install 'tw_bad[gpu]'"
+        )
 
 
-def test_components_may_be_instances(good):
-    sde = good.create("sde", "vp", beta=3)
-    assert good.create("model", "exact", sde=sde, event=(2,)).sde is sde
-    exact = good.resolve("model", "exact", sde=sde)
-    assert exact.label == "exact:sde=Vp"
-    assert message(BadValue, exact.describe) == (
-        "option 'sde' of model 'exact' is an instance, which has no description: give it by name"
-    )
-
-
-def test_versions_of_every_distribution_involved(install, good):
-    install(
-        "tw-more",
-        {"tw_more": hook('"sde", "mine", "tw_good.parts:Vp", ""')},
-        {"tw_more": "tw_more"},
-        version="0.7",
-    )
-    exact = Registry(KINDS).resolve("model", "exact:sde=mine")
-    assert exact.versions() == {"tw-more": "0.7", "tw_good": "2.3"}
+# --- options ---------------------------------------------------------------------------------
 
 
 def test_wrong_options(good):
@@ -223,7 +204,7 @@ def test_what_a_constructor_refuses_names_the_component(good):
 
 
 def test_the_module_functions_share_one_registry(good, monkeypatch):
-    monkeypatch.setattr(registry._default, "kinds", KINDS)
+    monkeypatch.setattr(catalogue._default, "kinds", KINDS)
     registry.reset()
     import sgmkit
 
@@ -245,7 +226,7 @@ def test_time_grid(install, monkeypatch):
     )
     plugin = hook('"grid", "power", "tw_grids.parts:Power", ""')
     install("tw_grids", {"tw_grids": plugin, "tw_grids.parts": source})
-    monkeypatch.setattr(registry._default, "kinds", {"grid": "tw_grids.parts:Grid"})
+    monkeypatch.setattr(catalogue._default, "kinds", {"grid": "tw_grids.parts:Grid"})
     registry.reset()
     assert registry.time_grid("power:rho=3", None, 10, 1e-3) == (3.0, None, 10, 1e-3)
     registry.reset()
