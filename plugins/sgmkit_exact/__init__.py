@@ -1,4 +1,8 @@
-"""Models with no learning error: exact scores and densities of known data laws."""
+"""Models with no learning error: the exact score and density of a known law of data.
+
+Read `channel` (the mixture behind one noisy observation), then `exact` (the model). The plugin
+imports sgmkit's public rooms and torch.
+"""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,9 @@
-r"""Gaussian mixtures seen through a scalar Gaussian channel: posterior mean and log-density.
+r"""Gaussian mixtures observed with Gaussian noise: the posterior mean and the log-density.
 
-Under a linear SDE the data of one coordinate meets k whitened channels ``w = rho x + eps``, and
-``rho . w / |rho|^2 = x + N(0, 1/|rho|^2)`` is all they say about it: a mixture under any process,
-of any number of phases, is a mixture seen through one scalar channel of variance ``1/|rho|^2``.
+Under a linear SDE each coordinate x of the data is observed through k whitened channels
+``w = L^{-1} u = rho x + eps``. Their sufficient statistic is ``y = rho . w / |rho|^2``, which is
+``x + N(0, v)`` with ``v = 1/|rho|^2``: under any process with any number of phases, a mixture is a
+mixture observed through one scalar Gaussian channel.
 """
 
 import math
@@ -11,49 +12,59 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-CHUNK = 1 << 23
-"""Elements of the largest temporary: 64 MiB in float64."""
-
 
 class Channel(nn.Module, ABC):
-    """A mixture of J components over N coordinates, observed with Gaussian noise.
+    """A mixture of J Gaussian components over N coordinates, observed with Gaussian noise.
 
-    A subclass evaluates one chunk of components; chunks are merged by their evidence, so 50,000
-    components of 784 coordinates fit.
+    A subclass evaluates one chunk of components; chunks are merged by their evidence, so that
+    50,000 components of 784 coordinates fit.
+
+    Attributes:
+        weights: w_j of the components, ``(J,)``.
+        means: mu_j, ``(J, N)``.
+        elements: numbers in the largest temporary; this many are 64 MiB in float64.
     """
 
     weights: Tensor
     means: Tensor
+    elements: int = 1 << 23
 
     @abstractmethod
-    def chunk(self, y: Tensor, v: Tensor, part: slice) -> tuple[Tensor, Tensor]:
-        """Log joint weights ``(B, J')`` of ``part`` and each one's posterior mean, averaged.
+    def evaluate(self, y: Tensor, v: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+        """The joint log-densities of J' components, and their common posterior mean.
 
-        Returns ``log w_j N(y; mu_j, c_j + v)``, ``(B, J')``, and ``y - E[x | y, part]`` ``(B, N)``.
+        Args:
+            y: observations, ``(B, N)``.
+            v: noise variance, ``()`` or ``(B, 1)``.
+            part: which components.
+
+        Returns:
+            ``log w_j N(y; mu_j, c_j + v)``, ``(B, J')``, and ``y - E[x | y, x of part]``,
+            ``(B, N)``.
         """
 
     @abstractmethod
-    def width(self, rows: int) -> int:
-        """Components to evaluate at a time for ``rows`` queries."""
+    def chunk_size(self, rows: int) -> int:
+        """How many components to evaluate at a time for ``rows`` observations."""
 
     def forward(self, y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """What an observation says.
+        """The posterior mean and the density of observations.
 
         Args:
             y: observations ``x + sqrt(v) noise``, ``(B, N)``.
             v: noise variance, ``()`` or ``(B,)``.
 
         Returns:
-            ``y - E[x | y]``, ``(B, N)``, and ``log p(y)``, ``(B,)``. The difference is formed
-            directly: at small v it would lose its digits.
+            ``y - E[x | y]``, ``(B, N)``, and ``log p(y)``, nats, ``(B,)``. The difference is
+            computed as such: subtracting a posterior mean from y would lose its digits at small v.
         """
         v = v[:, None] if v.ndim else v
-        step = max(1, self.width(len(y)))
-        logits, residual = self.chunk(y, v, slice(0, step))
-        evidence = torch.logsumexp(logits, 1)
-        for start in range(step, len(self.means), step):  # merged as they come: one is kept
-            logits, more = self.chunk(y, v, slice(start, start + step))
-            part = torch.logsumexp(logits, 1)
+        size = max(1, self.chunk_size(len(y)))
+        log_joint, residual = self.evaluate(y, v, slice(0, size))
+        evidence = torch.logsumexp(log_joint, 1)
+        for start in range(size, len(self.means), size):  # merged at once: memory for one chunk
+            log_joint, more = self.evaluate(y, v, slice(start, start + size))
+            part = torch.logsumexp(log_joint, 1)
             residual = torch.lerp(residual, more, torch.sigmoid(part - evidence)[:, None])
             evidence = torch.logaddexp(evidence, part)
         return residual, evidence
@@ -61,16 +72,16 @@ class Channel(nn.Module, ABC):
     def draw(self, uniform: Tensor, z: Tensor) -> Tensor:
         """Data from uniform numbers ``(B,)`` and normal ones ``(B, N)``: ``(B, N)``."""
         total = self.weights.cumsum(0)
-        place = torch.searchsorted(total, uniform * total[-1]).clamp(max=len(total) - 1)
-        return self.means[place] + self.spread(place) * z
+        component = torch.searchsorted(total, uniform * total[-1]).clamp(max=len(total) - 1)
+        return self.means[component] + self.std(component) * z
 
     @abstractmethod
-    def spread(self, place: Tensor) -> Tensor:
-        """Standard deviations of the components ``place (B,)``, broadcastable to ``(B, N)``."""
+    def std(self, component: Tensor) -> Tensor:
+        """Standard deviations of components ``(B,)``, which broadcast to ``(B, N)``."""
 
 
 class DiagonalChannel(Channel):
-    """Components with a variance for each coordinate: ``variances (J, N)``."""
+    """Components with a variance c_jn for each coordinate: ``variances (J, N)``."""
 
     variances: Tensor
 
@@ -80,23 +91,27 @@ class DiagonalChannel(Channel):
         self.register_buffer("means", means)
         self.register_buffer("variances", variances)
 
-    def width(self, rows: int) -> int:
-        return CHUNK // max(1, rows * self.means.shape[1])
+    def chunk_size(self, rows: int) -> int:
+        return self.elements // max(1, rows * self.means.shape[1])
 
-    def chunk(self, y: Tensor, v: Tensor, part: slice) -> tuple[Tensor, Tensor]:
-        total = self.variances[part] + (v[..., None] if v.ndim else v)
+    def evaluate(self, y: Tensor, v: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+        total = self.variances[part] + (v[..., None] if v.ndim else v)  # c_jn + v
         apart = y[:, None] - self.means[part]
         exponent = (apart.square() / total + torch.log(2 * math.pi * total)).sum(-1)
-        logits = self.weights[part].log() - 0.5 * exponent
-        shrink = (v[..., None] if v.ndim else v) / total * apart
-        return logits, (torch.softmax(logits, 1)[..., None] * shrink).sum(1)
+        log_joint = self.weights[part].log() - 0.5 * exponent
+        # y - E[x | y, j] = v / (c_j + v) (y - mu_j)
+        residual = (v[..., None] if v.ndim else v) / total * apart
+        return log_joint, (torch.softmax(log_joint, 1)[..., None] * residual).sum(1)
 
-    def spread(self, place: Tensor) -> Tensor:
-        return self.variances[place].sqrt()
+    def std(self, component: Tensor) -> Tensor:
+        return self.variances[component].sqrt()
 
 
 class EqualChannel(Channel):
-    """Components of one common variance: the empirical mixture, evaluated by matrix products."""
+    """Components of equal weight and one common variance: an empirical mixture.
+
+    It is evaluated by matrix products, which is fast.
+    """
 
     centre: Tensor
 
@@ -107,18 +122,18 @@ class EqualChannel(Channel):
         self.register_buffer("means", means)
         self.variance = variance
 
-    def width(self, rows: int) -> int:
-        return CHUNK // max(rows, self.means.shape[1])
+    def chunk_size(self, rows: int) -> int:
+        return self.elements // max(rows, self.means.shape[1])
 
-    def chunk(self, y: Tensor, v: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+    def evaluate(self, y: Tensor, v: Tensor, part: slice) -> tuple[Tensor, Tensor]:
         total = self.variance + v
         # Distances from centred vectors: the cancellation of |y|^2 - 2 y.mu + |mu|^2 stays small.
         query, points = y - self.centre, self.means[part] - self.centre
         square = query.square().sum(1, keepdim=True) + points.square().sum(1)
         square = torch.addmm(square, query, points.T, alpha=-2).clamp_min(0)
         norm = y.shape[1] * torch.log(2 * math.pi * total)
-        logits = self.weights[part].log() - 0.5 * (square / total + norm)
-        return logits, v / total * (query - torch.softmax(logits, 1) @ points)
+        log_joint = self.weights[part].log() - 0.5 * (square / total + norm)
+        return log_joint, v / total * (query - torch.softmax(log_joint, 1) @ points)
 
-    def spread(self, place: Tensor) -> Tensor:
+    def std(self, component: Tensor) -> Tensor:
         return self.means.new_full((1, 1), math.sqrt(self.variance))

@@ -1,24 +1,25 @@
 r"""Score-based models in data space, for every linear SDE and every network.
 
-The network sees states of unit variance and a time, and answers as `prediction` says; what the
-solvers see is the driven noise ``eps_d`` of the kernel ``u_t | x``, whatever was matched.
+`sgmkit_sgm.score_matching` poses the problem, `sgmkit_sgm.parameterisation` says what the network
+sees and what its answer means, and the model here holds the network. Solvers always receive the
+driven noise ``eps_d`` of the kernel u_t | x, whatever the matching target.
 """
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Gt
 from torch import Tensor, nn
+from torch.func import functional_call
 from typing_extensions import Doc
 
 from sgmkit import (
     BadValue,
     Batch,
     CrossEntropy,
-    Kernel,
     LinearSDE,
     Loss,
     Network,
@@ -28,37 +29,50 @@ from sgmkit import (
 )
 from sgmkit.errors import Incompatible
 from sgmkit.models import Weigh
-from sgmkit.processes import (
-    SIGMA_DATA,
-    Operator,
-    Prediction,
-    TimeSampler,
-    Weighting,
-    act_on_phases,
-    flow_factor,
-    mix_noise,
-    semidefinite_factor,
-    weight_matrix,
-    weighted_error,
-)
+from sgmkit.processes import SIGMA_DATA, Memo, Prediction, Weighting, mix_noise
 from sgmkit.solvers import Predict
-from sgmkit_sgm.answer import Inputs, Local, Matching, Mixed, Parameterisation
-from sgmkit_sgm.latent import check_latents, cross_entropy
-from sgmkit_sgm.perturbed import Match, Perturbed, time_of_noise
+from sgmkit_sgm.cross_entropy import LatentCrossEntropy, check_latents
+from sgmkit_sgm.parameterisation import Coefficients, Inputs, Matching, Mixed, Parameterisation
+from sgmkit_sgm.score_matching import PerturbedBatch, Sampling, ScoreMatching, time_of_noise
 
 MIXING_LOGIT = -3.0
-"""Where the learnable share of the network starts: sigmoid is 0.05 (LSGM's default)."""
+"""Initial logit of the network's share with ``mixed="normal"``: sigmoid is 0.05, as in LSGM."""
 IDLE_LOGIT = -15.0
-"""The share of channels that are idle: 3e-7."""
-KEPT = 4096
-"""Single times whose coefficients are remembered."""
+"""Logit of the network's share in idle channels: sigmoid is 3e-7."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A score-matching problem of one batch, and the errors of the network in it.
+
+    Args:
+        t: times, ``(B,)`` float64 on the CPU.
+        density: the density that they were drawn from, at t, ``(B,)``.
+        weight: W of the loss, ``(B, r, r)``; see `sgmkit.processes.weight_matrix`.
+        error: target less prediction, ``(B, r, *event)``; of all k phases where the network
+            predicts the whole noise.
+    """
+
+    t: Tensor
+    density: Tensor
+    weight: Tensor
+    error: Tensor
 
 
 class Sgm(Prior):
     """A network trained by score matching (Song et al. 2021; Dockhorn et al. 2022).
 
-    It is trained from ``t_min`` to the horizon, and never asked below ``t_min``. The loss is an
-    average over rows: rows do not see each other, and each draws its time and noise by its id.
+    It is trained on times from ``t_min`` to the horizon, and never used below ``t_min``. The loss
+    is an average over rows: rows do not see each other, and each draws its time and noise by its
+    sample id.
+
+    Attributes:
+        problem: what the network is trained to solve.
+        form: what the network predicts.
+        active: ``(C, 1, ...)``: false for idle channels, which are N(0, 1). Only where the score
+            has a Normal part.
+        mixing_logit: logit of the network's share in a mixed score, ``(r, C, 1, ...)``. Only with
+            ``mixed="normal"``.
 
     Raises:
         BadValue: for options that contradict each other.
@@ -74,48 +88,74 @@ class Sgm(Prior):
         network: Callable[..., Network],
         matching: Annotated[
             Matching,
-            Doc("noise given the data (hybrid), or given all of u_0 (denoising)"),
+            Doc(
+                "matching target: hsm is hybrid, the noise of u_t given the data; dsm is "
+                "denoising, the noise given all phases of u_0"
+            ),
         ] = "hsm",
         weighting: Annotated[
-            Weighting, Doc("of the squared noise error; edm: their law of noise levels included")
+            Weighting,
+            Doc(
+                "weight of the squared error of the noise; likelihood bounds -log p, and edm "
+                "includes EDM's law of noise levels"
+            ),
         ] = "unweighted",
         sampling: Annotated[
-            Literal["importance", "uniform"], Doc("law of t, which changes no expected loss")
+            Sampling,
+            Doc("law of the training times; it changes the variance of the loss, not its mean"),
         ] = "importance",
-        prediction: Annotated[Prediction, Doc("what the network answers")] = "noise",
+        prediction: Annotated[Prediction, Doc("what the network predicts")] = "noise",
         mixed: Annotated[
             Mixed,
-            Doc("fixed part of the noise: that of Normal data with a learnable share, or v / S_vv"),
+            Doc(
+                "fixed part of the predicted noise: normal, that of Normal data, mixed with a "
+                "learnable share of the network; velocity, CLD's v / S_vv"
+            ),
         ] = "none",
         mixing_logit: Annotated[
-            float, Doc("where the logit of the network's share starts, with mixed=normal")
+            float, Doc("initial logit of the network's share, for mixed=normal")
         ] = MIXING_LOGIT,
         sigma_data: Annotated[
-            float, Gt(0), Doc("standard deviation of the data, for the edm options")
+            float,
+            Gt(0),
+            Doc("standard deviation of the data, for prediction=edm and weighting=edm"),
         ] = SIGMA_DATA,
         inputs: Annotated[
-            Inputs, Doc("all phases, or the one sum that says all of the data; auto: as it fits")
+            Inputs,
+            Doc(
+                "what the network sees: phases, each of them; statistic, the one weighted sum of "
+                "them that carries all information on the data; auto, the statistic where the "
+                "prediction depends on nothing else"
+            ),
         ] = "auto",
         control: Annotated[
-            bool, Doc("of latents: take what a Normal prior would cost in closed form")
+            bool,
+            Doc(
+                "for latents: use a control variate, the cost under a Normal prior, whose mean is "
+                "known in closed form"
+            ),
         ] = True,
         t_min: Annotated[
-            float | None, Gt(0), Doc("where training and grids end; unset: noise_min or the SDE's")
+            float | None,
+            Gt(0),
+            Doc(
+                "cut-off: the smallest time in training, and the end of time grids; unset: from "
+                "noise_min, else the SDE's own"
+            ),
         ] = None,
         noise_min: Annotated[
-            float | None, Gt(0), Doc("standard deviation of the noise there, relative to the data")
+            float | None,
+            Gt(0),
+            Doc("noise level at the cut-off: its standard deviation where the data have 1"),
         ] = None,
     ) -> None:
         super().__init__()
-        self.event, self.sde = tuple(event), sde
-        self.t_min = t_min or (time_of_noise(sde, noise_min) if noise_min else sde.t_min)
-        if self.t_min >= sde.horizon:
-            raise BadValue(f"t_min = {self.t_min:g} is not below the horizon {sde.horizon:g}")
-        self.matching: Matching = matching
-        self.weighting: Weighting = weighting
-        self.sampling, self.control, self.mixed = sampling, control, mixed
-        self.sigma_data = sigma_data
+        if t_min is None:
+            t_min = sde.t_min if noise_min is None else time_of_noise(sde, noise_min)
         self.form = Parameterisation(sde, prediction, mixed, matching, sigma_data, inputs)
+        self.problem = ScoreMatching(tuple(event), self.form, weighting, sampling, t_min)
+        self.event, self.sde, self.t_min = self.problem.event, sde, t_min
+        self.control = control
         channels, *sizes = self.event
         self.network = network(
             in_shape=(self.form.seen * channels, *sizes),
@@ -127,8 +167,7 @@ class Sgm(Prior):
         if self.form.normal_part:
             shape = (channels, *(1 for _ in sizes))
             self.register_buffer("active", torch.ones(shape, dtype=torch.bool))
-        self._recent: dict[float, Local] = {}
-        self._samplers: dict[str, TimeSampler] = {}
+        self._coefficients: Memo[float, Coefficients] = Memo()
 
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
         whole = self.whole_noise if self.form.whole else None
@@ -154,148 +193,99 @@ class Sgm(Prior):
         return u[:, 0]
 
     def eps(self, u: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """Noise of the kernel ``u_t | x``, ``(B, r, *event)``. One network call.
+        """The driven noise of the kernel u_t | x, ``(B, r, *event)``. One network call.
 
         Args:
             u: states ``(B, k, *event)``.
             t: ``()`` or ``(B,)``, float64; on the CPU where it is ``()``.
             y: labels ``(B,)`` or None.
         """
-        return self._noise(u, self._local(t, u), y)
+        return self._driven_noise(u, self._at(t, u), y)
 
     def whole_noise(self, u: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """Noise of all phases in the frame of R, ``(B, k, *event)``, where that is predicted."""
-        return self._answer(u, self._local(t, u), y)
+        """The noise of all phases in the frame of R, ``(B, k, *event)``, for prediction R only."""
+        return self._answer(u, self._at(t, u), y)
 
     def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
-        """The weighted squared error, averaged over t, in units of what Normal data would leave.
+        """The weighted squared error, averaged over t, in units of the same loss of Normal data.
 
-        ``total`` is one for data that are N(0, c) under an exact score, whatever the process, the
-        weighting and the number of pixels, so that one clipping threshold suits all. ``score`` is
-        the same integral over t in its own units per coordinate, nats for the likelihood
-        weighting. ``noise`` is the squared noise error of one coordinate, averaged over uniform t.
+        ``total`` is one for N(0, c) data under an exact score, whatever the process, the weighting
+        and the number of pixels, so that one clipping threshold suits all. Parts: ``score`` is the
+        same integral over t in its own units for each coordinate, nats for the likelihood
+        weighting; ``noise`` is the squared error of the noise, averaged over coordinates and over
+        uniform t.
         """
         match = self.match(batch, noise)
-        return self.objective(match.density, match.weight, match.error)
-
-    def objective(self, density: Tensor, weight: Tensor, error: Tensor) -> Loss:
-        """The loss of errors ``(B, r, *event)`` at times of this density, ``(B,)``; see `loss`."""
-        chance = density.to(error)
-        score = (weighted_error(weight, error) / chance).mean() / math.prod(self.event)
-        square = error.detach().square().flatten(1).mean(1)
-        plain = (square / chance).mean() / (self.sde.horizon - self.t_min)
-        total = score / self.times(self.weighting).total
-        return Loss(total, {"score": score.detach(), "noise": plain})
+        return self.problem.objective(match.density, match.weight, match.error)
 
     def match(self, batch: Batch, noise: Noise) -> Match:
-        """Perturb a batch and compare the network's noise with the one that was added.
+        """Perturb a batch and compare the network's prediction with the noise that was added.
 
-        Labels are told to a network that has classes. Streams: "time", "diffusion", and "start"
-        for what denoising matching adds to the data.
+        The network receives the labels if it has classes. For streams of ``noise`` see
+        `ScoreMatching.perturb`.
         """
-        at = self.perturbed(batch.x.to(self.state_like()), noise, self.weighting, batch.y)
-        return Match(at.t, at.density, self.weight(at, self.weighting), self(at))
+        problem, labels = self.problem, batch.y if self.network.classes else None
+        perturbed = problem.perturb(batch.x.to(self.state_like()), noise, problem.weighting, labels)
+        weight = problem.weight(perturbed, problem.weighting)
+        return Match(perturbed.t, perturbed.density, weight, self(perturbed))
 
-    def perturbed(
-        self, x: Tensor, noise: Noise, weighting: Weighting, y: Tensor | None = None
-    ) -> Perturbed:
-        """States around ``x (B, *event)`` at times for a weighting; differentiable in x."""
-        uniform = noise.stream("time").uniform(torch.empty(len(x), dtype=torch.float64))
-        t, density = self.times(weighting).draw(uniform)
-        eps = noise.stream("diffusion")(x.new_empty(len(x), self.sde.phases, *self.event))
-        given = kernel = self.sde.kernel(t)
-        if self.matching == "hsm":
-            u = kernel.perturb(x, eps)
-        else:
-            phi, root = self.sde.kernel_from(t)
-            given = Kernel(phi[..., 0], root @ root.mT, root)
-            u = act_on_phases(phi.to(x), self._start(x, noise)) + act_on_phases(root.to(x), eps)
-        factor = flow_factor(self.sde, t) if self.form.whole else None
-        labels = y.to(x.device) if y is not None and self.network.classes else None
-        return Perturbed(t, density, eps, kernel, given, factor, u, labels)
-
-    def forward(self, at: Perturbed) -> Tensor:
-        """The noise that was added less the network's, ``(B, r, *event)``; all k where whole."""
-        local = self.form.each(at.t, at.kernel, at.given, at.u)
-        found = (self._answer if self.form.whole else self._noise)(at.u, local, at.y)
-        return at.target(self.sde.driven) - found
-
-    def weight(self, at: Perturbed, weighting: Weighting) -> Tensor:
-        """W of the loss, ``(B, r, r)``, or ``(B, k, k)`` where the whole noise is predicted."""
-        driven = weight_matrix(self.sde, at.t, at.given, weighting, self.sigma_data)
-        return at.weight(driven, alike=weighting == "unweighted")
-
-    def times(self, weighting: Weighting) -> TimeSampler:
-        """The law of times that the options ask for, for this weighting."""
-        if weighting not in self._samplers:
-            share = 1.0 if self.sampling == "uniform" else 0.1
-            self._samplers[weighting] = TimeSampler(
-                self.sde,
-                weighting,
-                self.t_min,
-                share,
-                sigma_data=self.sigma_data,
-                whole=self.form.whole,
-            )
-        return self._samplers[weighting]
+    def forward(self, batch: PerturbedBatch) -> Tensor:
+        """Target less prediction, ``(B, r, *event)``; of all k phases for the whole noise."""
+        at = self.form.at_times(batch.t, batch.kernel, batch.conditional, batch.u)
+        predict = self._answer if self.form.whole else self._driven_noise
+        prediction = predict(batch.u, at, batch.y)
+        return self.problem.target(batch) - prediction
 
     def cross_entropy(
         self, z: Tensor, noise: Noise, weight: float | Weigh, *, separate: bool = False
     ) -> CrossEntropy:
-        return cross_entropy(self, z, noise, weight, separate)
+        cost = LatentCrossEntropy(self.problem, self, self._frozen_error, self.control)
+        return cost(z, noise, weight, separate)
 
     def check_latents(self) -> None:
-        check_latents(self)
+        check_latents(self.problem)
 
     def deactivate(self, idle: Tensor) -> None:
-        """Take channels where ``idle (C,)`` is true for N(0, 1): the network does not see them.
+        """Make channels N(0, 1) where ``idle (C,)`` is true: the network no longer sees them.
 
         Raises:
-            BadValue: where the network does not answer beside a Normal part, which takes them over.
+            BadValue: without a Normal part in the score, which answers for idle channels.
         """
         if not self.form.normal_part:
             raise BadValue("idle channels need prediction=residual or mixed=normal")
         self.active.copy_(~idle.reshape(self.active.shape))
 
-    def _start(self, x: Tensor, noise: Noise) -> Tensor:
-        """u_0 given x, ``(B, k, *event)``, from the law that ``start_cov`` states."""
-        start = x.new_zeros(len(x), self.sde.phases, *self.event)
-        if self.sde.start_cov:
-            root = Operator(semidefinite_factor(self.sde.start_cov))
-            start = root(noise.stream("start")(start))
-        start[:, 0] += x
-        return start
+    def _frozen_error(self, batch: PerturbedBatch) -> Tensor:
+        """`forward` with all parameters held constant: gradients reach the states only."""
+        constant = {name: value.detach() for name, value in self.named_parameters()}
+        return functional_call(self, constant, (batch,))
 
-    def _local(self, t: Tensor, u: Tensor) -> Local:
+    def _at(self, t: Tensor, u: Tensor) -> Coefficients:
         """Coefficients at t ``()`` or ``(B,)``, for states like u."""
         if t.ndim:
-            return self.form.each(t, self.sde.kernel(t), None, u)
-        local = self._recent.get(key := float(t))
-        if local is None:
-            if len(self._recent) >= KEPT:
-                self._recent.clear()
-            local = self._recent[key] = self.form.single(key)
-        return local
+            return self.form.at_times(t, self.sde.kernel(t), None, u)
+        time = float(t)
+        return self._coefficients.get(time, partial(self.form.at_time, time))
 
-    def _answer(self, u: Tensor, local: Local, y: Tensor | None) -> Tensor:
-        """What the network says of states ``(B, k, *event)``, phase by phase."""
-        phases = [part * s for part, s in zip(u.unbind(1), local.scale, strict=True)]
+    def _answer(self, u: Tensor, at: Coefficients, y: Tensor | None) -> Tensor:
+        """The network's output for states ``(B, k, *event)``: ``(B, outputs, *event)``."""
+        phases = [part * s for part, s in zip(u.unbind(1), at.scale, strict=True)]
         if self.form.normal_part:
             phases = [part * self.active for part in phases]
         z = sum(phases[1:], phases[0]) if self.form.seen == 1 else torch.cat(phases, 1)
         z = z.to(next(self.network.parameters(), z).dtype)
-        label = local.label
+        label = at.label
         c = label.to(z) if isinstance(label, Tensor) else z.new_full((len(z),), label)
-        answer = self.network(z, c, y).to(u.dtype)  # under autocast it speaks bfloat16
+        answer = self.network(z, c, y).to(u.dtype)  # under autocast the network returns bfloat16
         return answer.unflatten(1, (self.form.outputs, self.event[0]))
 
-    def _noise(self, u: Tensor, local: Local, y: Tensor | None) -> Tensor:
-        """The driven noise of states ``(B, k, *event)``, ``(B, r, *event)``."""
-        answer = self._answer(u, local, y)
-        if self.mixed == "normal":
-            fixed, own = local.acts
+    def _driven_noise(self, u: Tensor, at: Coefficients, y: Tensor | None) -> Tensor:
+        """``eps_d = A u + B answer`` for states ``(B, k, *event)``: ``(B, r, *event)``."""
+        answer = self._answer(u, at, y)
+        if self.form.mixed == "normal":  # (1 - a) eps_n + a eps_network, a = sigmoid(logit)
+            normal, own = at.acts
             logit = torch.where(self.active, self.mixing_logit, IDLE_LOGIT)
-            return mix_noise(fixed(u), own(answer), logit)
+            return mix_noise(normal(u), own(answer), logit)
         if self.form.normal_part:
             answer = answer * self.active
-        return local.acts[0](u, answer) if local.acts else answer
+        return at.acts[0](u, answer) if at.acts else answer

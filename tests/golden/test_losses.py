@@ -243,7 +243,7 @@ def edm_denoiser(x: Tensor, sigma: Tensor) -> Tensor:
 def edm_rows(found: Sgm, t: Tensor, density: Tensor) -> Tensor:
     """The loss of each coordinate, ``(B, 2)``, over the density of t."""
     golden = load("edm_precond_loss")
-    found._samplers[found.weighting] = Given(t, density)
+    found.problem.samplers[found.problem.weighting] = Given(t, density)
     noise = Recorded(time=t, diffusion=golden["z"])
     match = found.match(Batch(golden["images"], None, noise.ids), noise)
     loss = 0.5 * match.weight * match.error.square()

@@ -179,8 +179,10 @@ def test_gradients_of_the_encoder(name):
     got = theirs * (PIXELS * found / ours - more)
     if step.name.startswith("joint") and step.case.encoder == REUSED and not step.case.same:
         z = model.autoencoder.encode(step.batch.x, step.noise)[0].z
-        at = prior.perturbed(z, step.noise.stream("prior"), prior.weighting)
-        own = prior.objective(at.density, prior.weight(at, prior.weighting), prior(at)).total
+        problem = prior.problem
+        at = problem.perturb(z, step.noise.stream("prior"), problem.weighting)
+        weight = problem.weight(at, problem.weighting)
+        own = problem.objective(at.density, weight, prior(at)).total
         (left,) = torch.autograd.grad(SIZE * own, shift)
         got = got + left
     assert near(got, want["grad_shift"])

@@ -159,7 +159,7 @@ class Step:
             "unweighted" if extra else WEIGHTINGS[case.prior.rsplit("_", 1)[0]]
         )
         own, other = self.golden["t_p"], self.golden.get("t_q", self.golden["t_p"])
-        samplers, weighting = self.model.prior._samplers, self.model.prior.weighting
+        samplers, weighting = self.model.prior.problem.samplers, self.model.prior.problem.weighting
         samplers[weighting] = self._given(case.prior, own)
         if extra:  # |e|^2 / (2 (1 - v))
             samplers[weighting] = Given(own, 2 * (1 - LSGM[case.sde].kernel(own).cov[:, 0, 0]))
@@ -189,8 +189,8 @@ class Step:
                 weighting=weighting,
                 mixed=mixed,
                 control=False,
+                t_min=LSGM_TIME_EPS[case.sde],
             ).double()
-            made.t_min = LSGM_TIME_EPS[case.sde]
             if case.mixed:
                 made.mixing_logit.data = f64(LSGM_LOGITS).reshape(1, 4, 1, 1)
             return made
@@ -211,8 +211,8 @@ class Step:
         """Squared errors ``(B, 4, 2, 2)``, and the likelihood's nats of them, with their graph."""
         prior, noise = self.model.prior, self.noise.stream("prior")
         z = self.model.autoencoder.encode(self.batch.x, noise)[0].z.detach()
-        weighting = "likelihood" if encoder and self.separate else prior.weighting
-        at = prior.perturbed(z, noise.stream("encoder") if encoder else noise, weighting)
+        weighting = "likelihood" if encoder and self.separate else prior.problem.weighting
+        at = prior.problem.perturb(z, noise.stream("encoder") if encoder else noise, weighting)
         square = prior(at)[:, 0].square()
-        nats = prior.weight(at, "likelihood")[:, 0, 0] / 2 / at.density
+        nats = prior.problem.weight(at, "likelihood")[:, 0, 0] / 2 / at.density
         return square, nats[:, None, None, None] * square

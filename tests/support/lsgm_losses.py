@@ -143,11 +143,11 @@ def error(prior: Sgm, u: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor
         target = on(torch.linalg.inv(factor), on(low, eps))
         return target - answer, own.mT @ torch.linalg.inv(factor).mT[:, -r:]
     if form == "noise":
-        if prior.mixed == "normal":
+        if prior.form.mixed == "normal":
             normal = on(own.mT, on(torch.linalg.inv(total_of(kernel, c)), u)[:, -r:])
             share = torch.sigmoid(prior.mixing_logit)
             answer = (1 - share) * normal + share * answer
-        if prior.mixed == "velocity":
+        if prior.form.mixed == "velocity":
             answer = answer + on(own.mT, on(torch.linalg.inv(kernel.cov[:, -r:, -r:]), u[:, -r:]))
         return eps[:, -r:] - answer, same
     if form == "residual":  # the data, from their mean and variance were they N(0, c)
@@ -241,7 +241,7 @@ def q_loss(model: Lsgm, kl: float, balanced: bool) -> tuple[Tensor, Tensor]:
     if model.divergence.separate:
         law, source = "likelihood", told.stream("encoder")
     else:
-        law, source = prior.weighting, told
+        law, source = prior.problem.weighting, told
     excess, _ = path(prior, top.z, source, law, "likelihood", prior.control)
     nats = excess + end(sde, top.z)
     if top.base is None:
@@ -272,5 +272,6 @@ def p_loss(model: Lsgm) -> Tensor:
     prior = model.prior
     with torch.no_grad():
         z = model.autoencoder.encode(x, noise.stream("encode"))[0].z
-    rows, total = path(prior, z, noise.stream("prior"), prior.weighting, prior.weighting)
+    weighting = prior.problem.weighting
+    rows, total = path(prior, z, noise.stream("prior"), weighting, weighting)
     return rows.mean() / total

@@ -127,16 +127,16 @@ def quadrature(draws) -> tuple[Tensor, Tensor]:
 
 def coarse(model: Sgm, weighting: str) -> TimeSampler:
     """The model's law of times in fewer bins: none the less a density."""
-    own = model.times(weighting)
+    own = model.problem.times(weighting)
     whole = model.form.whole
     made = TimeSampler(model.sde, weighting, own.t_min, own.uniform, BINS, whole=whole)
-    model._samplers[weighting] = made
+    model.problem.samplers[weighting] = made
     return made
 
 
 def mean_excess(model: Sgm, mean: float, std: float, **options) -> float:
     """The expected excess of ``z ~ N(mean, std^2)`` under the real `cross_entropy`: no chance."""
-    weighting = "likelihood" if options.get("separate") else model.weighting
+    weighting = "likelihood" if options.get("separate") else model.problem.weighting
     quantile, weights = quadrature(coarse(model, weighting))
     points = Points(model.sde.phases, quantile)
     with torch.no_grad():

@@ -42,7 +42,7 @@ def per_row(model, batch, noise):
     """Rows whose mean is the loss's total."""
     match = model.match(batch, noise)
     rows = weighted_error(match.weight, match.error) / match.density
-    return rows / math.prod(model.event) / model.times(model.weighting).total
+    return rows / math.prod(model.event) / model.problem.times(model.problem.weighting).total
 
 
 def agrees(rows: Tensor, want: float, errors: float = 4.0) -> bool:

@@ -9,7 +9,6 @@ import torch
 from support.golden_solvers_data import Items, close, numbers
 
 from sgmkit import SeededNoise
-from sgmkit_exact import channel as channel_module
 from sgmkit_exact.channel import DiagonalChannel, EqualChannel
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.vp import VP
@@ -34,16 +33,17 @@ def test_equal_variances_are_a_special_case():
 
 @pytest.mark.parametrize("kind", ["equal", "diagonal"])
 @pytest.mark.parametrize("size", [1, 40, 1000])
-def test_chunks_change_nothing(kind, size, monkeypatch):
+def test_chunks_change_nothing(kind, size):
     x, y = numbers(37, 3), 3 * numbers(5, 3, seed=1)
     weights = (numbers(37, seed=2) / 2).softmax(0)
     variances = 0.1 + numbers(37, 3, seed=3).square()
-    made = EqualChannel(x, 0.2) if kind == "equal" else DiagonalChannel(weights, x, variances)
+    equal = kind == "equal"
+    channel = EqualChannel(x, 0.2) if equal else DiagonalChannel(weights, x, variances)
     v = torch.tensor([1e-3, 0.1, 1.0, 10.0, 1e3], dtype=torch.float64)
-    whole = made(y, v)
-    monkeypatch.setattr(channel_module, "CHUNK", size)
-    assert made.width(5) < 37 or size == 1000
-    for one, other in zip(whole, made(y, v), strict=True):
+    whole = channel(y, v)
+    channel.elements = size
+    assert channel.chunk_size(5) < 37 or size == 1000
+    for one, other in zip(whole, channel(y, v), strict=True):
         assert close(one, other, 1e-12)
 
 
@@ -54,26 +54,27 @@ def test_density_never_exceeds_its_peak():
     assert float(evidence.max()) <= -math.log(50) - 3 * math.log(2 * math.pi * 1e-18) + 1e-9
 
 
-def test_chunks_change_no_likelihood(monkeypatch):
+def test_chunks_change_no_likelihood():
     model, x = Exact(VP(), Items(numbers(9, 2)), bandwidth=0.5), numbers(2, 2, seed=1)
     whole = model.nll(x, SeededNoise(0, range(2)), rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr(channel_module, "CHUNK", 12)
+    model.channel.elements = 12
     parts = model.nll(x, SeededNoise(0, range(2)), rtol=1e-4, atol=1e-4)
     assert close(parts.nats, whole.nats, 1e-12)
 
 
 def test_memory_is_bounded(monkeypatch):
-    """No temporary beyond CHUNK elements, and chunks are merged as they come: for any batch."""
+    """No temporary beyond so many elements, and chunks are merged as they come: for any batch."""
     points = torch.zeros(50_000, 784)
-    for made in (EqualChannel(points, 0.01), DiagonalChannel(points[:, 0] + 1, points, points + 1)):
+    diagonal = DiagonalChannel(points[:, 0] + 1, points, points + 1)
+    for channel in (EqualChannel(points, 0.01), diagonal):
         for rows in (1, 4, 64, 1000, 10_000):
-            chunk = max(1, made.width(rows))
-            assert chunk * rows <= channel_module.CHUNK
-            assert chunk * 784 <= channel_module.CHUNK
+            chunk = max(1, channel.chunk_size(rows))
+            assert chunk * rows <= channel.elements == 1 << 23
+            assert chunk * 784 <= channel.elements
     alive = []
     small = EqualChannel(numbers(64, 8), 0.01)
-    monkeypatch.setattr(channel_module, "CHUNK", 8 * 4)
-    evaluate = small.chunk
+    small.elements = 8 * 4
+    evaluate = small.evaluate
 
     def watched(y, v, part):
         logits, residual = evaluate(y, v, part)
@@ -81,7 +82,7 @@ def test_memory_is_bounded(monkeypatch):
         assert sum(ref() is not None for ref in alive) <= 2
         return logits, residual
 
-    monkeypatch.setattr(small, "chunk", watched)
+    monkeypatch.setattr(small, "evaluate", watched)
     small(numbers(4, 8), torch.tensor(0.1, dtype=torch.float64))
     assert len(alive) == 16
 

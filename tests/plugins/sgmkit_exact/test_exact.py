@@ -239,4 +239,4 @@ def test_data_without_a_law():
 
     with pytest.raises(Incompatible) as caught:
         Exact(VP(), Nothing())
-    assert str(caught.value) == "Nothing states no law and has no items to make one of"
+    assert str(caught.value) == "Nothing states no law and has no items to build an empirical law"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sgmkit import Batch, Network, SeededNoise
 from sgmkit.errors import BadValue, Incompatible
+from sgmkit.processes import Memo
 from sgmkit.testing import parametrize_checks
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
@@ -246,14 +247,14 @@ def test_coefficients_of_a_time_are_computed_once():
     assert u.grad is not None
 
 
-def test_coefficients_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr("sgmkit_sgm.sgm.KEPT", 3)
+def test_coefficients_do_not_pile_up():
     model = linear(VP())
+    model._coefficients = Memo(3)
     u = draws(1, 1, 2).float()
     with torch.no_grad():
         for t in torch.linspace(0.1, 1, 10, dtype=torch.float64):
             model.eps(u, t)
-    assert len(model._recent) <= 3
+    assert len(model._coefficients) == 3
 
 
 # -- precision ------------------------------------------------------------------------------------

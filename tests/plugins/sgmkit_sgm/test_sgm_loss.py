@@ -148,7 +148,7 @@ def test_hybrid_and_denoising_matching_differ_by_a_constant(name):
             normal_model(sde, scale, matching=matching, **options) for matching in ("hsm", "dsm")
         )
         more = per_row(denoising, data, Even(ROWS)) - per_row(hybrid, data, Even(ROWS))
-        assert agrees(more, want / hybrid.times(hybrid.weighting).total)
+        assert agrees(more, want / hybrid.problem.times(hybrid.problem.weighting).total)
         assert float(more.mean()) > 8 * float(more.std()) / math.sqrt(ROWS)
 
 
@@ -180,7 +180,8 @@ def test_denoising_matching_draws_the_stated_start(name):
             return super().forward(z, c, y)
 
     model = Sgm((1,), sde, lambda **shapes: Spy(**shapes, sde=sde), matching="dsm", t_min=0.1)
-    model.times(model.weighting).draw = lambda q: (torch.full_like(q, 0.15), torch.ones_like(q))
+    times = model.problem.times("unweighted")
+    times.draw = lambda q: (torch.full_like(q, 0.15), torch.ones_like(q))
     model.match(Batch(x, None, torch.arange(rows)), SeededNoise(2, range(rows)))
     z, c = seen[0]
     kernel = sde.kernel(f64(0.15))

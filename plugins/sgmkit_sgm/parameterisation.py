@@ -1,4 +1,10 @@
-"""What the network is shown, and how its answer becomes noise: small matrices at each time."""
+r"""What the network sees and what its answer stands for, as small matrices at each time.
+
+The network's input is the phases of u_t, scaled to unit variance. Its answer becomes the driven
+noise by ``eps_d = A(t) u + B(t) answer``. Under denoising matching an answer that is noise is the
+noise of u_t given u_0, as in the CLD paper (Dockhorn et al. 2022); any other answer is tied to the
+data by the kernel, and only the loss is written in the noise of u_t given u_0.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +26,7 @@ from sgmkit.processes import (
     noise_operators,
     normal_noise_operator,
     operators_by_time,
+    over_event,
     rescale_operator,
     statistic_scale,
     velocity_noise_operator,
@@ -27,22 +34,23 @@ from sgmkit.processes import (
 )
 
 Matching = Literal["hsm", "dsm"]
+"""The matching target: the noise of u_t given x (hybrid), or given all of u_0 (denoising)."""
 Mixed = Literal["none", "normal", "velocity"]
 Inputs = Literal["auto", "phases", "statistic"]
 OF_DATA = ("residual", "x")
-"""Predictions that are functions of what the data are given the state, and of nothing else."""
+"""Predictions that depend on u_t only by what it says of the data."""
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """Coefficients at one time, as numbers; or at one time for each sample, as tensors.
+class Coefficients:
+    """All that `Parameterisation` needs at one time (numbers), or at a time for each sample.
 
     Args:
-        scale: brings each phase, or their sum, to unit variance: k of them; tensors broadcast to
-            ``(B, *event)``.
-        label: the time as the network is told it, or ``(B,)``.
-        acts: makes noise of u and the answer; with learnable mixing, one of u and one of the
-            answer; none where the answer is the noise itself.
+        scale: factor of each of the k phases in the network's input: numbers, or tensors that
+            broadcast over ``(B, *event)``.
+        label: the time as the network receives it: a number, or ``(B,)``.
+        acts: operators that map (u, network output) to eps_d. Two when ``mixed="normal"``, one on
+            u and one on the output; none when the output is eps_d itself.
     """
 
     scale: Sequence[float | Tensor]
@@ -52,14 +60,18 @@ class Local:
 
 @dataclass(frozen=True)
 class Parameterisation:
-    """``eps_d = first u + second answer``; see the options of `sgmkit_sgm.sgm.Sgm`.
+    """What a network predicts, and the noise that follows; see the options of `Sgm`.
 
-    The first term is what the prediction adds, or the fixed part of a mixed score. Under denoising
-    matching an answer that is noise is that of the law given u_0, as in the CLD paper; any other
-    answer is tied to the data by the kernel, and only the loss speaks of the law given u_0.
+    Args:
+        sde: the forward process.
+        prediction: what the network predicts.
+        mixed: the fixed part of the noise, to which the network's prediction is added.
+        matching: the matching target.
+        sigma_data: the data's standard deviation, as ``prediction="edm"`` assumes it.
+        inputs: whether the network sees each phase, or their one sum that says all of the data.
 
     Raises:
-        BadValue: for a mixed score of anything but noise, or a prediction that needs all phases.
+        BadValue: for options that contradict each other.
         Incompatible: for a prediction or a mixed score that the process does not admit.
     """
 
@@ -88,8 +100,8 @@ class Parameterisation:
             )
         if self.inputs == "statistic" and self.prediction not in OF_DATA:
             raise BadValue(
-                "inputs = 'statistic' says all of the data and not of the noise: it goes with "
-                f"prediction={' or '.join(OF_DATA)}, not {self.prediction!r}"
+                "inputs = 'statistic' tells the network of the data and not of the noise: it goes "
+                f"with prediction={' or '.join(OF_DATA)}, not {self.prediction!r}"
             )
         if self.mixed == "velocity" and r == k:
             raise Incompatible(
@@ -99,7 +111,7 @@ class Parameterisation:
 
     @property
     def whole(self) -> bool:
-        """Whether the answer is the noise of all phases, in the frame of R."""
+        """Whether the answer is the noise of all k phases, in the frame of R (gDDIM)."""
         return self.prediction == "R"
 
     @property
@@ -109,68 +121,82 @@ class Parameterisation:
 
     @property
     def summed(self) -> bool:
-        """Whether the network sees one sum of the phases."""
+        """Whether the network sees one weighted sum of the phases in place of each."""
         return self.inputs == "statistic" or (self.inputs == "auto" and self.prediction in OF_DATA)
 
     @property
     def seen(self) -> int:
-        """How many numbers of each coordinate the network sees."""
+        """How many numbers the network sees for each coordinate of the data."""
         return 1 if self.summed else self.sde.phases
 
     @property
     def outputs(self) -> int:
-        """How often the network answers for each coordinate."""
+        """How many numbers the network answers for each coordinate of the data."""
         if self.prediction == "residual":
             return 1
         return self.sde.phases if self.whole else self.sde.driven
 
-    def single(self, t: float) -> Local:
-        """At one time, the noise being that of the kernel: plain numbers, for any device."""
+    def at_time(self, t: float) -> Coefficients:
+        """At one time, for the noise of the kernel u_t | x: plain numbers, for any device."""
         time = torch.tensor([t], dtype=torch.float64)
         scale, label, *pair = self._matrices(time, self.sde.kernel(time), None)
         acts = (operators_by_time(*matrices)[0] for matrices in self._grouped(pair))
-        return Local(scale[0].tolist(), float(label), tuple(acts))
+        return Coefficients(scale[0].tolist(), float(label), tuple(acts))
 
-    def each(self, t: Tensor, kernel: Kernel, given: Kernel | None, like: Tensor) -> Local:
-        """At a time for each sample, ``(B,)``, to act on tensors like ``like (B, ., *event)``.
+    def at_times(
+        self, t: Tensor, kernel: Kernel, conditional: Kernel | None, like: Tensor
+    ) -> Coefficients:
+        """At a time for each sample.
 
-        The noise is that of the kernel, or, for training, of the law ``given`` what is matched.
+        Args:
+            t: times, ``(B,)`` float64.
+            kernel: law of u_t given x, at these times.
+            conditional: law of u_t given the matching target, for training: the noise is then of
+                this law. None: the noise is that of the kernel.
+            like: states that the coefficients will act on, ``(B, k, *event)``.
         """
-        scale, label, *pair = self._matrices(t, kernel, given)
-        shape = (-1, *([1] * (like.ndim - 2)))
-        scales = [column.reshape(shape) for column in scale.to(like).unbind(1)]
+        scale, label, *pair = self._matrices(t, kernel, conditional)
+        scales = [over_event(column, like[:, 0]) for column in scale.unbind(1)]
         joined = (torch.cat(matrices, -1).to(like) for matrices in self._grouped(pair))
-        return Local(scales, label, tuple(partial(act_on_phases, matrix) for matrix in joined))
+        return Coefficients(
+            scales, label, tuple(partial(act_on_phases, matrix) for matrix in joined)
+        )
 
     def _grouped(self, pair: list[Tensor]) -> list[list[Tensor]]:
-        """The matrices that act together: a mixed score weighs its two parts."""
+        """Matrices that act together: with ``mixed="normal"``, A and B are weighted apart."""
         return [[m] for m in pair] if self.mixed == "normal" or not pair else [pair]
 
-    def _matrices(self, t: Tensor, kernel: Kernel, given: Kernel | None) -> tuple[Tensor, ...]:
-        """Scales ``(n, k)``, labels ``(n,)`` and matrices ``(n, r, .)`` on u and the answer."""
+    def _matrices(
+        self, t: Tensor, kernel: Kernel, conditional: Kernel | None
+    ) -> tuple[Tensor, ...]:
+        """Scales ``(n, k)``, labels ``(n,)``, and A ``(n, r, k)`` and B ``(n, r, outputs)``.
+
+        A and B are left out where the output is itself the noise that is asked for.
+        """
         r, var = self.sde.driven, self.sde.data_var()
         edm = self.prediction == "edm"
         unit = statistic_scale if self.summed else input_scale
         scale = unit(kernel, self.sigma_data**2 if edm else var)
-        label = noise_label(kernel) if edm else t / self.sde.horizon
+        label = noise_label(kernel) if edm else t / self.sde.horizon  # c_noise, or t / T
         plain = (self.prediction, self.mixed) == ("noise", "none")
-        if plain and (self.matching == "hsm" or given is not None):
+        if plain and (self.matching == "hsm" or conditional is not None):
             return scale, label
-        if self.whole and given is not None:  # it is matched as it is
+        if self.whole and conditional is not None:  # the target is the whole noise too
             return scale, label
-        if self.whole:
+        if self.whole:  # eps_d = L_dd^T (R^{-T} answer)_d
             second = whole_noise_operator(kernel, flow_factor(self.sde, t), r)
             return scale, label, second.new_zeros(*second.shape[:-1], self.sde.phases), second
         first, second = noise_operators(kernel, r, self.prediction, self.sigma_data, var)
-        if self.mixed == "normal":
+        if self.mixed == "normal":  # eps_n = L_dd^T (Sb^{-1} u)_d
             first = normal_noise_operator(kernel, r, var)
-        elif self.mixed == "velocity":
+        elif self.mixed == "velocity":  # eps_v = L_vv v / S_vv
             first = velocity_noise_operator(kernel, r)
         if self.matching == "dsm":
-            factor = self.sde.kernel_from(t)[1] if given is None else given.chol
+            # One score, two noises: L_dd^{-T} eps = F_dd^{-T} eps', F the factor of u_t given u_0.
+            factor = self.sde.kernel_from(t)[1] if conditional is None else conditional.chol
             if self.prediction == "noise":
                 second = rescale_operator(factor, kernel.chol, r) @ second
-            if given is not None:
+            if conditional is not None:
                 back = rescale_operator(kernel.chol, factor, r)
                 first, second = back @ first, back @ second
         return scale, label, first, second
