@@ -16,8 +16,8 @@ import torch
 import sgmkit
 from sgmkit import Solver, create
 from sgmkit._util.files import write_atomic
-from sgmkit.convergence import Process, draw, flat, measure, one_thread, render
-from sgmkit.convergence.orders import at_tolerance
+from sgmkit.convergence import ProblemSet, draw, flattened, measure, one_thread, render
+from sgmkit.convergence.orders import at_tolerance, flow_errors, moment_errors, rms
 from sgmkit.convergence.table import aligned
 from sgmkit.errors import BadValue, UserError
 from sgmkit.report.figures import to_bytes
@@ -32,29 +32,30 @@ FULL = ((20, 1e-3), (100, 1e-5))
 """Network evaluations, and tolerances, of the table of the whole range."""
 
 
-def whole(name: str, process: Process, label: str, solver: Solver) -> list[str]:
+def whole(name: str, problems: ProblemSet, label: str, solver: Solver) -> list[str]:
     """A row of errors from T to t_min, from the exact law of u_T."""
     row = [label, name, "weak, Gaussian" if solver.stochastic else "strong"]
     for grid, (nfe, tolerance) in product(GRIDS, FULL):
         steps = 1 if solver.adaptive else nfe // solver.cost
-        times = sgmkit.time_grid(grid, process.sde, steps, process.sde.t_min)
+        times = sgmkit.time_grid(grid, problems.sde, steps, problems.sde.t_min)
         if solver.stochastic:
-            row.append(f"{process.gaussian(solver, times)[1]:.1e}")
+            _, mean, cov = moment_errors(solver, problems.normal, times)
+            row.append(f"{max(abs(float(mean[0])), abs(float(cov[0, 0]))):.1e}")
             continue
-        made = at_tolerance(solver, tolerance) if solver.adaptive else solver
-        spent, squares = process.strong(made, times)
-        error = f"{float(squares.mean().sqrt()):.1e}"
-        placed = f"{error} at {spent:.0f}" if grid == GRIDS[0] else ""
-        row.append(placed if solver.adaptive else error)
+        tuned = at_tolerance(solver, tolerance) if solver.adaptive else solver
+        calls, distance = flow_errors(tuned, problems.full, times, problems.starts)
+        error = f"{rms(distance[:, 0]):.1e}"
+        with_calls = f"{error} at {calls:.0f}" if grid == GRIDS[0] else ""
+        row.append(with_calls if solver.adaptive else error)
     return row
 
 
-def rows(processes: dict[str, Process], solvers: dict[str, Solver]) -> Iterator[list[str]]:
+def rows(problem_sets: dict[str, ProblemSet], solvers: dict[str, Solver]) -> Iterator[list[str]]:
     """`whole` for all that go together."""
-    for (label, solver), (name, process) in product(solvers.items(), processes.items()):
-        if solver.supports(process.sde) or (solver.stochastic and solver.adaptive):
+    for (label, solver), (name, problems) in product(solvers.items(), problem_sets.items()):
+        if solver.supports(problems.sde) or (solver.stochastic and solver.adaptive):
             continue
-        yield whole(name, process, label, solver)
+        yield whole(name, problems, label, solver)
 
 
 def show(solvers: Sequence[str], sdes: Sequence[str], data: str, quick: bool, out: str) -> None:
@@ -62,25 +63,25 @@ def show(solvers: Sequence[str], sdes: Sequence[str], data: str, quick: bool, ou
     law = create("dataset", data).mixture()
     if law is None:
         raise BadValue(f"--data {data} states no law; eight-gaussians does")
-    processes = {name: Process(create("sde", name), flat(law)) for name in sdes}
+    problem_sets = {name: ProblemSet(create("sde", name), flattened(law)) for name in sdes}
     makers = {label: create("solver", label) for label in solvers}
     most = 3 if quick else None
-    pairs = [(*one, *other) for one in processes.items() for other in makers.items()]
-    found = [
-        measure(process, sde, label, solver, NFE[solver.stochastic][:most], TOLERANCES)
-        for sde, process, label, solver in pairs
+    pairs = [(*one, *other) for one in problem_sets.items() for other in makers.items()]
+    curves = [
+        measure(problems, sde, label, solver, NFE[solver.stochastic][:most], TOLERANCES)
+        for sde, problems, label, solver in pairs
     ]
-    print(render(found, data))
-    told = " and ".join(f"{tolerance:g}" for _, tolerance in FULL)
-    print(f"Errors from T to t_min by grid and NFE, u_T exact (adaptive: tolerances {told})")
+    print(render(curves, data))
+    tolerances = " and ".join(f"{tolerance:g}" for _, tolerance in FULL)
+    print(f"Errors from T to t_min by grid and NFE, u_T exact (adaptive: tolerances {tolerances})")
     header = [
         "solver",
         "sde",
         "error",
         *(f"{grid} {nfe}" for grid, (nfe, _) in product(GRIDS, FULL)),
     ]
-    print(aligned([header, *rows(processes, makers)]))
-    drawn = draw(found) if out else None
+    print(aligned([header, *rows(problem_sets, makers)]))
+    drawn = draw(curves) if out else None
     if drawn is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(Path(out), to_bytes(drawn, Path(out).suffix.lstrip(".")))

@@ -16,9 +16,9 @@ import torch
 import sgmkit
 from sgmkit import UserError
 from sgmkit.convergence.orders import adaptive_order, measured_order
+from sgmkit.convergence.outcomes import NotApplicable
 from sgmkit.convergence.problems import Problem, gaussian, mixture
 from sgmkit.registry.options import parse_list
-from sgmkit.testing.result import NotApplicable
 
 SDES = "vp,subvp,ve,geometric,edm,cosine,linear-flow,cld,psld,hold"
 VARIANTS = (
@@ -48,7 +48,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     names = args.solvers or sorted([*sgmkit.components("solver"), *VARIANTS])
-    sdes = [sgmkit.create("sde", name, **given) for name, given in parse_list(args.sde)]
+    sdes = [sgmkit.create("sde", name, **options) for name, options in parse_list(args.sde)]
     titles = [name for name, _ in parse_list(args.sde)]
     plane, line = ([Problem(sde, law()) for sde in sdes] for law in (mixture, gaussian))
     width = max(map(len, names))

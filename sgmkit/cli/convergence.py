@@ -91,12 +91,12 @@ def _measured(
     budgets: Sequence[int],
     tolerances: Sequence[float],
 ) -> "list[Curve]":
-    from sgmkit.convergence import Process, curves, flat, one_thread
+    from sgmkit.convergence import ProblemSet, curves, flattened, one_thread
 
     law = data.built.mixture()
     if law is None:
         raise BadValue(f"--data {data.label} states no law; eight-gaussians does")
-    processes = {sde.label: Process(sde.built, flat(law)) for sde in sdes}
+    processes = {sde.label: ProblemSet(sde.built, flattened(law)) for sde in sdes}
     built = {solver.label: solver.built for solver in solvers}
     measured, total = [], len(processes) * len(built)
     with one_thread(), progress() as show:

@@ -20,7 +20,8 @@ mean square of the errors of five expectations, of half the square and of cosine
 from sgmkit.convergence.curve import Curve, Point
 from sgmkit.convergence.figure import draw
 from sgmkit.convergence.measure import curves, measure, one_thread
-from sgmkit.convergence.process import INTERVAL, Process, flat
+from sgmkit.convergence.problem_set import ProblemSet
+from sgmkit.convergence.problems import INTERVAL, flattened
 from sgmkit.convergence.table import COLUMNS, records, render, to_csv, to_json
 
 __all__ = [
@@ -28,10 +29,10 @@ __all__ = [
     "INTERVAL",
     "Curve",
     "Point",
-    "Process",
+    "ProblemSet",
     "curves",
     "draw",
-    "flat",
+    "flattened",
     "measure",
     "one_thread",
     "records",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-ROUNDING = 1e-8
-"""Errors below this say nothing: the reference is not better."""
+from sgmkit.convergence.orders import ROUNDING, fit
+
 LOST = 2.0
 """Errors below so many times their floor are chance for the most part: no slope rests on them."""
 RECENT = 3
@@ -127,14 +127,3 @@ def slope(points: Sequence[Point], last: int = RECENT) -> tuple[float, float]:
         every = [fit(x, each)[0] for each in zip(*(p.fewer for p in told), strict=True)]
         doubt = max(jackknife(every), 0.0 if math.isnan(doubt) else doubt)
     return value, doubt
-
-
-def fit(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Minus the slope of log y against log x, and its standard error; NaN of too few points."""
-    if len(set(x)) < 2:
-        return math.nan, math.nan
-    a, b = (torch.tensor(each, dtype=torch.float64).log() for each in (x, y))
-    a, b = a - a.mean(), b - b.mean()
-    value = (a * b).sum() / a.square().sum()
-    left = (b - value * a).square().sum() / max(len(x) - 2, 0.5)
-    return -float(value), float((left / a.square().sum()).sqrt()) if len(x) > 2 else math.nan

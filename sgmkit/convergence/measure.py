@@ -1,14 +1,16 @@
-"""Errors of one solver on one process, by the method that suits it; nothing fails silently."""
+"""Errors of one solver on one process, by the method that suits the solver."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from sgmkit.convergence.curve import Curve, Point, point_of_flow, point_of_shares
-from sgmkit.convergence.orders import at_tolerance
+from sgmkit.convergence.orders import at_tolerance, flow_errors, moment_errors
 from sgmkit.convergence.outcomes import CheckFailed, NotApplicable
-from sgmkit.convergence.process import Process
+from sgmkit.convergence.problem_set import ProblemSet
 from sgmkit.convergence.weak import BLOCKS, chance, quadrature
 from sgmkit.errors import Incompatible
 from sgmkit.registry.loader import reason
@@ -19,7 +21,7 @@ _Steps = Sequence[tuple[int, int]]
 
 @torch.inference_mode()
 def measure(
-    process: Process,
+    problems: ProblemSet,
     sde: str,
     label: str,
     solver: Solver,
@@ -28,15 +30,20 @@ def measure(
 ) -> Curve:
     """The errors of ``solver`` by budgets in network calls, or by tolerances if it is adaptive.
 
-    What it cannot do is a curve without points, with the reason; so is what it does wrong.
+    A solver that does not support the process, or does not do what it declares, gives a curve
+    without points, with the reason.
+
+    Args:
+        sde: name of the process.
+        label: name of the solver, with its options.
     """
     kind = "weak" if solver.stochastic else "strong"
     curve = Curve(label, sde, kind, solver.order, solver.cost, solver.adaptive)
     try:
-        curve.log_snr = process.log_snr
-        if refused := solver.supports(process.sde):
+        curve.log_snr = problems.full.log_snr
+        if refused := solver.supports(problems.sde):
             raise Incompatible(refused)
-        _fill(process, curve, solver, sorted(set(budgets)), sorted(set(tolerances), reverse=True))
+        _fill(problems, curve, solver, sorted(set(budgets)), sorted(set(tolerances), reverse=True))
     except (Incompatible, NotApplicable) as error:
         curve.status, curve.reason = "n/a", str(error)
     except CheckFailed as error:
@@ -49,81 +56,98 @@ def measure(
 
 
 def _fill(
-    process: Process,
+    problems: ProblemSet,
     curve: Curve,
     solver: Solver,
     budgets: Sequence[int],
     tolerances: Sequence[float],
 ) -> None:
     if solver.adaptive:
-        _adaptive(process, curve, solver, tolerances)
+        _adaptive(problems, curve, solver, tolerances)
     else:
-        # Two budgets may come to the same steps: the first is measured.
+        # Two budgets may come to the same number of steps: the smaller one is measured.
         steps = {budget // solver.cost: budget for budget in reversed(budgets)}
         plan = sorted((n, budget) for n, budget in steps.items() if n)
         if not plan:
             raise Incompatible(f"a step takes {solver.cost} network calls, more than any budget")
-        (_weak if solver.stochastic else _strong)(process, curve, solver, plan)
-    if not any(torch.isfinite(torch.tensor([point.error for point in curve.points]))):
+        (_weak if solver.stochastic else _strong)(problems, curve, solver, plan)
+    if not any(math.isfinite(point.error) for point in curve.points):
         raise CheckFailed("the error is not finite at any budget")
 
 
-def _adaptive(process: Process, curve: Curve, solver: Solver, tolerances: Sequence[float]) -> None:
-    curve.method, grid = "Monte Carlo" if solver.stochastic else "flow", process.grid(1)
+def _adaptive(
+    problems: ProblemSet, curve: Curve, solver: Solver, tolerances: Sequence[float]
+) -> None:
+    curve.method, grid = "Monte Carlo" if solver.stochastic else "flow", problems.full.grid(1)
     for tolerance in tolerances:
         tuned = at_tolerance(solver, tolerance)
         if solver.stochastic:
-            point = point_of_shares(tolerance, 1, *chance(process, tuned, grid))
+            point = point_of_shares(tolerance, 1, *chance(problems, tuned, grid))
         else:
-            point = point_of_flow(tolerance, 1, *process.strong(tuned, grid), BLOCKS)
+            point = _flow_point(problems, tuned, tolerance, grid)
         curve.points.append(point)
 
 
-def _strong(process: Process, curve: Curve, solver: Solver, plan: _Steps) -> None:
+def _strong(problems: ProblemSet, curve: Curve, solver: Solver, plan: _Steps) -> None:
     curve.method = "flow"
-    for steps, budget in plan:
-        found = process.strong(solver, process.grid(steps))
-        curve.points.append(point_of_flow(budget, steps, *found, BLOCKS))
+    curve.points = [
+        _flow_point(problems, solver, budget, problems.full.grid(steps)) for steps, budget in plan
+    ]
 
 
-def _weak(process: Process, curve: Curve, solver: Solver, plan: _Steps) -> None:
+def _flow_point(problems: ProblemSet, solver: Solver, budget: float, grid: Tensor) -> Point:
+    """Distance in the data alone; auxiliary phases are no part of a sample."""
+    nfe, error = flow_errors(solver, problems.full, grid, problems.starts)
+    squares = error[:, 0].square().flatten(1).mean(1)
+    return point_of_flow(budget, len(grid) - 1, nfe, squares, BLOCKS)
+
+
+def _weak(problems: ProblemSet, curve: Curve, solver: Solver, plan: _Steps) -> None:
     """By quadrature where a step can be looked at alone; else on Gaussian data; else by chance."""
-    grids = [(budget, steps, process.grid(steps)) for steps, budget in plan]
+    grids = [(budget, steps, problems.full.grid(steps)) for steps, budget in plan]
     try:
-        _alone(solver)
-        curve.gaussian = [Point(n, k, *process.gaussian(solver, grid)) for n, k, grid in grids]
+        _require_independent_rows(solver)
+        curve.gaussian = [
+            _moment_point(problems, solver, budget, grid) for budget, _, grid in grids
+        ]
     except (Incompatible, NotApplicable, CheckFailed) as error:
         curve.notes.append(f"not free of chance on Gaussian data: {error}")
     try:
-        _alone(solver)
+        _require_independent_rows(solver)
         curve.method, most = "quadrature", plan[-1][0]
         for budget, steps, grid in grids:
-            found = quadrature(process, solver, grid, max(1, most // steps))
-            curve.points.append(point_of_shares(budget, steps, *found))
+            nfe, shares = quadrature(problems, solver, grid, max(1, most // steps))
+            curve.points.append(point_of_shares(budget, steps, nfe, shares))
     except Incompatible as error:
         curve.notes.insert(0, f"no quadrature: {error}")
         curve.method = "Gaussian" if curve.gaussian else "Monte Carlo"
         curve.points = list(curve.gaussian) or [
-            point_of_shares(n, k, *chance(process, solver, grid)) for n, k, grid in grids
+            point_of_shares(n, k, *chance(problems, solver, grid)) for n, k, grid in grids
         ]
 
 
-def _alone(solver: Solver) -> None:
-    """Rows of a batch stand for nodes and impulses: they must not be of weight to each other."""
+def _moment_point(problems: ProblemSet, solver: Solver, budget: float, grid: Tensor) -> Point:
+    """The larger error of mean and variance of the data, in units of the exact spread."""
+    nfe, mean, cov = moment_errors(solver, problems.normal, grid)
+    return Point(budget, len(grid) - 1, nfe, max(abs(float(mean[0])), abs(float(cov[0, 0]))))
+
+
+def _require_independent_rows(solver: Solver) -> None:
+    """Rows of a batch stand for quadrature nodes and impulses: none may act on another."""
     if solver.coupled:
         raise Incompatible("a sample depends on its batch")
 
 
 def curves(
-    processes: dict[str, Process],
+    problem_sets: dict[str, ProblemSet],
     solvers: dict[str, Solver],
     budgets: Sequence[int],
     tolerances: Sequence[float],
 ) -> Iterator[Curve]:
-    """Each solver on each process, by name; process by process, whose reference is dear."""
-    for sde, process in processes.items():
+    """Each solver on each process, by name. The reference solutions of a process are shared."""
+    for sde, problems in problem_sets.items():
         for label, solver in solvers.items():
-            yield measure(process, sde, label, solver, budgets, tolerances)
+            yield measure(problems, sde, label, solver, budgets, tolerances)
 
 
 @contextmanager

@@ -1,8 +1,14 @@
-"""Measured orders of convergence, over a fixed log-SNR interval."""
+"""Errors of a solver that are free of chance, and the order of convergence that they show.
+
+A deterministic solver is held against the probability flow from the same starts. A stochastic one
+is held against the exact mean and covariance of Gaussian data, through which it acts as an affine
+map. Errors arise over the interval of log-SNR of `problems`; `sgmkit check` and
+`sgmkit bench --convergence` both use these.
+"""
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -10,22 +16,25 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from sgmkit.convergence.affine import affine_map
 from sgmkit.convergence.outcomes import require
-from sgmkit.convergence.probes import SilentNoise, affine_map
-from sgmkit.convergence.problems import FINEST, Problem
-from sgmkit.noise import SeededNoise
+from sgmkit.convergence.probes import SilentNoise
+from sgmkit.convergence.problems import Problem
 from sgmkit.processes import times_between
 from sgmkit.solvers import Solver
 
-SAMPLES = 16
+STARTS = 16
+"""Starts of the probability flow by which `measured_order` judges a deterministic solver."""
 ROUNDING = 1e-8
-"""Errors below this say nothing: the reference is not better."""
-DOUBT = 0.25
+"""Errors below this say nothing: the reference solution is no better."""
+SHORTFALL = 0.25
 """By how much a measured order may fall short of the declared one."""
-TOLERANCES = (1e-3, 1e-6)
-"""At which an adaptive solver's errors are measured."""
 RISE = 0.03
 """By how much an order that falls short must rise for still finer steps to be tried."""
+FINEST = 256
+"""Steps of the finest grid that `measured_order` tries."""
+TOLERANCES = (1e-3, 1e-6)
+"""Of an adaptive solver whose order is measured."""
 
 
 @dataclass(frozen=True)
@@ -41,28 +50,71 @@ class Order:
     errors: dict[int, float]
 
 
+def flow_errors(
+    solver: Solver, problem: Problem, grid: Tensor, starts: int
+) -> tuple[float, Tensor]:
+    """Mean network evaluations, and where the solver ends less where the probability flow does.
+
+    Args:
+        starts: number of exact draws at ``grid[0]``.
+
+    Returns:
+        the errors are ``(starts, k, *event)``.
+    """
+    start, end = problem.flow(grid, starts)
+    rev = problem.reverse(SilentNoise(starts))
+    error = solver.solve(rev, start.clone(), grid) - end
+    return float(rev.calls.double().mean()), error
+
+
+def moment_errors(solver: Solver, problem: Problem, grid: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Mean network evaluations, and errors of mean and covariance in units of the exact spread.
+
+    Args:
+        problem: its law is one Gaussian in one coordinate.
+
+    Returns:
+        the errors of the mean are ``(k,)``, those of the covariance ``(k, k)``.
+    """
+    (mean, cov), (exact_mean, exact_cov) = (problem.moments(t) for t in (grid[0], grid[-1]))
+    solved_mean, solved_cov = affine_map(solver, problem, grid).moments(mean[0], cov[0])
+    unit = exact_cov[0].diagonal().sqrt()
+    mean_error = (solved_mean - exact_mean[0]) / unit
+    cov_error = (solved_cov - exact_cov[0]) / (unit[:, None] * unit)
+    return float(problem.seen.double().mean()), mean_error, cov_error
+
+
+def solver_error(solver: Solver, problem: Problem, grid: Tensor) -> float:
+    """One number for all phases: strong for a deterministic solver, weak for a stochastic one.
+
+    The strong error is the root mean square distance to the probability flow, the weak one the
+    largest error of an entry of the mean or the covariance.
+    """
+    if not solver.stochastic:
+        return rms(flow_errors(solver, problem, grid, STARTS)[1])
+    _, mean, cov = moment_errors(solver, problem, grid)
+    return rms(torch.cat([mean, cov.flatten()]).abs().max())
+
+
 def measured_order(solver: Solver, problem: Problem, *, uneven: bool = False) -> Order:
     """Strong order on a problem for a deterministic solver; weak order for a stochastic one.
 
-    The strong error is the root mean square distance to a tight reference. The weak one is the
-    distance of mean and covariance from the exact ones, without Monte Carlo: the solver is
-    probed as an affine map, so the problem's law must be one Gaussian in one coordinate.
-    An order is what shows as steps shrink: where 64 steps fall short but rise, more decide.
-    A method that builds on two or more earlier steps has an order once it is started: the first
-    step is then split into ever shorter ones.
+    For a stochastic solver the problem's law must be one Gaussian in one coordinate. The order is
+    that of 32 and 64 steps. Where it falls short of the declared one but rises as steps shrink,
+    finer grids decide. A method that builds on two or more earlier steps shows its order once it
+    is started: the first step is then split into ever shorter ones.
 
     Args:
         uneven: use grids of alternating short and long steps instead of equal ones in log-SNR.
     """
-    error = weak_error if solver.stochastic else strong_error
-    grid, most = (problem.uneven, FINEST // 2) if uneven else (problem.grid, FINEST)
+    grid, finest = (problem.uneven, FINEST // 2) if uneven else (problem.grid, FINEST)
     grid = partial(_started, problem, grid) if solver.history > 1 else grid
-    errors = {n: error(solver, problem, grid(n)) for n in (32, 64)}
-    steps, order, before = 64, _slope(errors[32], errors[64]), -math.inf
-    while before + RISE < order < solver.order - DOUBT and steps < most:
+    errors = {n: solver_error(solver, problem, grid(n)) for n in (32, 64)}
+    steps, order, before = 64, _last_slope(errors), -math.inf
+    while before + RISE < order < solver.order - SHORTFALL and steps < finest:
         steps *= 2
-        errors[steps] = error(solver, problem, grid(steps))
-        before, order = order, _slope(errors[steps // 2], errors[steps])
+        errors[steps] = solver_error(solver, problem, grid(steps))
+        before, order = order, _last_slope(errors)
     return Order(order, errors)
 
 
@@ -74,75 +126,39 @@ def _started(problem: Problem, grid: Callable[[int], Tensor], steps: int) -> Ten
     return torch.cat([times[:1], between, times[1:]])
 
 
-def _slope(coarse: float, fine: float) -> float:
-    if fine <= ROUNDING:
+def _last_slope(errors: dict[int, float]) -> float:
+    """Order that the errors of the two finest grids show."""
+    (coarse, coarse_error), (fine, fine_error) = list(errors.items())[-2:]
+    if fine_error <= ROUNDING:
         return math.inf
-    return math.log2(coarse / fine) if math.isfinite(coarse) else math.nan
+    if not math.isfinite(coarse_error):
+        return math.nan
+    return fit((coarse, fine), (coarse_error, fine_error))[0]
 
 
-def strong_error(solver: Solver, problem: Problem, grid: Tensor) -> float:
-    """Root mean square distance to the reference solution, from the same starts."""
-    start, end = reference(problem)
-    rev = problem.reverse(SilentNoise(len(start)))
-    return rms(solver.solve(rev, start.clone(), grid) - end)
-
-
-def weak_error(solver: Solver, problem: Problem, grid: Tensor) -> float:
-    """Largest error of an entry of the mean or the covariance, in units of the exact spread."""
-    (mean, cov), (goal, spread) = (problem.moments(t) for t in (grid[0], grid[-1]))
-    found, around = affine_map(solver, problem, grid).moments(mean[0], cov[0])
-    unit = spread[0].diagonal().sqrt()
-    shift = (found - goal[0]) / unit
-    excess = (around - spread[0]) / (unit[:, None] * unit)
-    return rms(torch.cat([shift, excess.flatten()]).abs().max())
-
-
-def reference(problem: Problem) -> tuple[Tensor, Tensor]:
-    """Exact starts at the coarse end of the interval and where the flow takes them.
-
-    Classical Runge-Kutta, extrapolated from half as many steps: right to 3e-9.
-    """
-    if problem.flow is None:
-        noise = SeededNoise(0, range(SAMPLES))
-        start = problem.draw(problem.finest[0], noise)
-        fine, coarse = (_runge_kutta(problem, start, n) for n in (FINEST // 2, FINEST // 4))
-        problem.flow = start, fine + (fine - coarse) / 15
-    return problem.flow
-
-
-def _runge_kutta(problem: Problem, u: Tensor, steps: int) -> Tensor:
-    grid = problem.grid(steps)
-    middles = (grid[1:] + grid[:-1]) / 2
-    problem.prepare(middles)
-    rev = problem.reverse(SilentNoise(len(u)))
-    rev.prepare(torch.cat([grid, middles]))
-    for t, middle, s in zip(grid[:-1], middles, grid[1:], strict=True):
-        h = s - t
-        first = rev.velocity(u, t)
-        second = rev.velocity(u + h / 2 * first, middle)
-        third = rev.velocity(u + h / 2 * second, middle)
-        last = rev.velocity(u + h * third, s)
-        u = u + h / 6 * (first + 2 * second + 2 * third + last)
-    return u
-
-
-def rms(error: Tensor) -> float:
-    """Root mean square over everything; infinite where anything is not finite."""
-    value = float(error.square().mean().sqrt())
-    return value if math.isfinite(value) else math.inf
+def fit(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Minus the slope of log y against log x, and its standard error; NaN of too few points."""
+    if len(set(x)) < 2:
+        return math.nan, math.nan
+    a, b = (torch.tensor(each, dtype=torch.float64).log() for each in (x, y))
+    a, b = a - a.mean(), b - b.mean()
+    value = (a * b).sum() / a.square().sum()
+    residual = (b - value * a).square().sum() / max(len(x) - 2, 0.5)
+    stderr = float((residual / a.square().sum()).sqrt()) if len(x) > 2 else math.nan
+    return -float(value), stderr
 
 
 def adaptive_order(solver: Solver, problem: Problem) -> tuple[list[float], float]:
     """Errors of a deterministic solver at the `TOLERANCES`; their slope against mean calls."""
-    start, end = reference(problem)
     errors, calls = [], []
     for tolerance in TOLERANCES:
-        rev = problem.reverse(SilentNoise(len(start)))
-        found = at_tolerance(solver, tolerance).solve(rev, start.clone(), problem.grid(1))
-        errors.append(rms(found - end))
-        calls.append(float(rev.calls.double().mean()))
-    gained, paid = errors[0] / max(errors[1], 1e-300), calls[1] / calls[0]
-    return errors, math.log(gained) / math.log(paid) if paid > 1 else math.nan
+        tuned = at_tolerance(solver, tolerance)
+        nfe, distance = flow_errors(tuned, problem, problem.grid(1), STARTS)
+        errors.append(rms(distance))
+        calls.append(nfe)
+    if calls[1] <= calls[0]:
+        return errors, math.nan
+    return errors, fit(calls, [errors[0], max(errors[1], 1e-300)])[0]
 
 
 def at_tolerance(solver: Solver, tolerance: float) -> Solver:
@@ -151,3 +167,9 @@ def at_tolerance(solver: Solver, tolerance: float) -> Solver:
     good = {"rtol", "atol"} <= {field.name for field in fields}
     require(good, "it is adaptive, but no dataclass with fields rtol and atol")
     return cast("Any", dataclasses.replace)(solver, rtol=tolerance, atol=tolerance)
+
+
+def rms(error: Tensor) -> float:
+    """Root mean square over everything; infinite where anything is not finite."""
+    value = float(error.square().mean().sqrt())
+    return value if math.isfinite(value) else math.inf

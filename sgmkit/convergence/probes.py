@@ -1,22 +1,19 @@
-"""Noise that finds out: whether a solver draws at all, and how each draw moves its answer."""
+"""Noise that shows what a solver does with it: whether it draws, and what each draw moves."""
 
-from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from sgmkit.convergence.outcomes import CheckFailed, NotApplicable, require
-from sgmkit.convergence.problems import Problem
 from sgmkit.noise import Noise
-from sgmkit.solvers import Solver
 
 LOUD = 0.5
-"""Noise of the row that shows whether responses add up."""
+"""All draws of the row that shows whether responses add up."""
 
 
 class SilentNoise(Noise):
-    """Noise for a solver that says it needs none: any draw fails the check."""
+    """Noise for a solver that declares to draw none: any draw raises `CheckFailed`."""
 
     def __init__(self, count: int) -> None:
         self.ids = torch.arange(count)
@@ -35,11 +32,11 @@ class SilentNoise(Noise):
 
 
 class ImpulseNoise(Noise):
-    """Zeros, but for one number in each row: a solver's response to each of its draws.
+    """Noise of zeros with a single one in each row: a row's answer is the response to that number.
 
-    Element e of draw n is one in the row ``first + offset_n + e`` and zero in all others, whatever
-    the stream, and `LOUD` everywhere in the last of the first rows. A first run with these alone,
-    all of them silent, records how large draws are.
+    Element e of draw n is one in the row ``first + offset_n + e`` and zero in all other rows,
+    whatever the stream. The last of the first rows gets `LOUD` everywhere. A run with the first
+    rows alone, all of them silent, records in ``sizes`` how many numbers each draw takes.
 
     Args:
         first: number of rows before the impulses.
@@ -71,46 +68,3 @@ class ImpulseNoise(Noise):
 
     def stream(self, name: str) -> Self:
         return self
-
-
-@dataclass(frozen=True)
-class AffineMap:
-    """A solver on a grid as ``u -> matrix u + sum_n responses_n z_n + shift``, z normal.
-
-    Args:
-        matrix: ``(k, k)``.
-        responses: ``(k, draws)``.
-        shift: ``(k,)``.
-    """
-
-    matrix: Tensor
-    responses: Tensor
-    shift: Tensor
-
-    def moments(self, mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean ``(k,)`` and covariance ``(k, k)`` of the answer, from those of the start."""
-        spread = self.matrix @ cov @ self.matrix.mT + self.responses @ self.responses.mT
-        return self.matrix @ mean + self.shift, spread
-
-
-def affine_map(solver: Solver, problem: Problem, grid: Tensor) -> AffineMap:
-    """What the solver does on Gaussian data in one coordinate, from its responses to impulses.
-
-    Raises:
-        NotApplicable: if the solver is no affine map there.
-    """
-    k = problem.sde.phases
-    probe = torch.linspace(-2.0, 3.0, k, dtype=torch.float64)
-    rows = [torch.zeros(1, k), torch.eye(k), probe[None], torch.zeros(1, k)]
-    silent = torch.cat(rows).to(grid)[..., None]
-    plan = ImpulseNoise(len(silent))
-    solver.solve(problem.reverse(plan), silent.clone(), grid)
-    noise = ImpulseNoise(len(silent), tuple(plan.sizes))
-    starts = torch.cat([silent, silent[:1].expand(sum(plan.sizes), -1, -1)])
-    ends = solver.solve(problem.reverse(noise), starts.clone(), grid)[..., 0]
-    shift = ends[0]
-    found = AffineMap((ends[1 : k + 1] - shift).mT, (ends[k + 3 :] - shift).mT, shift)
-    expected = torch.stack([found.matrix @ probe, LOUD * found.responses.sum(1)]) + shift
-    if not torch.allclose(ends[k + 1 : k + 3], expected, rtol=1e-7, atol=1e-7):
-        raise NotApplicable("it is not an affine map where the score is linear")
-    return found

@@ -1,8 +1,9 @@
 r"""Exact problems: a Gaussian mixture under any linear SDE, with its score in closed form.
 
-The whitened channels ``w = L^{-1} u = rho x + eps`` say about the data of one coordinate what the
-scalar ``y = rho . w / |rho|^2 = x + N(0, 1/|rho|^2)`` says, so a mixture under any process is one
-seen through a scalar channel: ``eps_d = w_d - rho_d E[x | y]``. This is independent of any plugin.
+The whitened state ``w = L^{-1} u = rho x + eps`` says about one coordinate x of the data what the
+scalar ``y = rho . w / |rho|^2 = x + N(0, 1/|rho|^2)`` says. A mixture under any process is
+therefore a mixture seen through a scalar channel, and ``E[eps_d | u] = w_d - rho_d E[x | y]``. No
+plugin takes part in this.
 """
 
 import functools
@@ -11,17 +12,25 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from sgmkit._util.memo import Memo
 from sgmkit.convergence.outcomes import require
+from sgmkit.convergence.probes import SilentNoise
 from sgmkit.convergence.reference_processes import processes
 from sgmkit.data import Mixture
-from sgmkit.noise import Noise
+from sgmkit.noise import Noise, SeededNoise
 from sgmkit.processes import Kernel, LinearSDE, act_on_phases, time_at_snr
-from sgmkit.solvers import Predict, Reverse, Solver
+from sgmkit.solvers import Predict, Reverse, Solver, integrate
 
-LOG_SNR = (-3.0, 4.0)
-"""The interval over which orders are measured: from noise to nearly data, for every process."""
-FINEST = 256
-"""Steps of the finest grid over it; every grid of 2^n steps is part of it."""
+INTERVAL = (-3.0, 4.0)
+"""Log signal-to-noise ratios between which errors arise: from noise to nearly data.
+
+Beyond the upper end the auxiliary phases of a process of three phases are so stiff that explicit
+methods need more than 512 steps to show their order.
+"""
+LOWEST = 1e-6
+"""The earliest time that is used, in units of the horizon."""
+TIGHT = 1e-9
+"""Tolerances of the reference solution of the probability flow."""
 
 _Local = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -43,6 +52,21 @@ def gaussian(mean: float = 0.7, variance: float = 0.25) -> Mixture:
     return Mixture(tensor([1.0]), tensor([[mean]]), tensor([[variance]]))
 
 
+def flattened(law: Mixture) -> Mixture:
+    """The same law in float64, with data of any shape flattened to vectors: ``means (J, N)``."""
+    means = law.means.double()
+    variances = law.variances.double().expand(means.shape)
+    return Mixture(law.weights.double(), means.flatten(1), variances.flatten(1))
+
+
+def first_coordinate(law: Mixture) -> Mixture:
+    """The law of the first coordinate; components that become equal are joined."""
+    parts = torch.cat([law.means[:, :1], law.variances[:, :1]], 1)
+    parts, component = torch.unique(parts.round(decimals=9), dim=0, return_inverse=True)
+    weights = law.weights.new_zeros(len(parts)).index_add_(0, component, law.weights)
+    return Mixture(weights, parts[:, :1], parts[:, 1:])
+
+
 class Problem:
     """The reverse process of a mixture, with calls counted where they arrive.
 
@@ -53,39 +77,61 @@ class Problem:
 
     Attributes:
         seen: calls that the predictor of the last `reverse` received for each row, int64 ``(B,)``.
-        flow: starts and ends of the reference solution, once it has been computed.
     """
 
     def __init__(self, sde: LinearSDE, law: Mixture, event: tuple[int, ...] = ()) -> None:
         self.sde, self.law = sde, law
         self.event = event or tuple(law.means.shape[1:])
         self.seen = torch.zeros(0, dtype=torch.int64)
-        self.flow: tuple[Tensor, Tensor] | None = None
-        self._locals: dict[float, _Local] = {}
-
-    @functools.cached_property
-    def finest(self) -> Tensor:
-        """``(FINEST + 1,)`` times, equal steps in log-SNR over `LOG_SNR`."""
-        goals = torch.linspace(*LOG_SNR, FINEST + 1, dtype=torch.float64)
-        times = time_at_snr(self.sde, goals, 1e-6 * self.sde.horizon)
-        self.prepare(times)
-        return times
+        self._locals: Memo[float, _Local] = Memo()
+        self._grids: dict[int, Tensor] = {}
+        self._flows: dict[tuple[float, ...], tuple[Tensor, Tensor]] = {}
 
     def of(self, law: Mixture, event: tuple[int, ...] = ()) -> "Problem":
         """The same process and grids with other data; coefficients are shared."""
         other = Problem(self.sde, law, event)
-        other.finest, other._locals = self.finest, self._locals
+        other._grids, other._locals = self._grids, self._locals
         return other
 
+    @functools.cached_property
+    def log_snr(self) -> tuple[float, float]:
+        """The interval in which errors arise: `INTERVAL`, less what the process does not reach."""
+        ends = tensor([1.0, LOWEST]) * self.sde.horizon
+        least, most = self.sde.kernel(ends).snr.log().tolist()
+        return max(INTERVAL[0], least), min(INTERVAL[1], most)
+
+    @torch.inference_mode(False)
     def grid(self, steps: int) -> Tensor:
-        """``(steps + 1,)`` times, for a power of two up to `FINEST`."""
-        return self.finest[:: FINEST // steps].clone()
+        """``(steps + 1,)`` times at equal steps in log-SNR over the interval."""
+        if steps not in self._grids:
+            goals = torch.linspace(*self.log_snr, steps + 1, dtype=torch.float64)
+            times = time_at_snr(self.sde, goals, LOWEST * self.sde.horizon)
+            if steps > 1:  # the same ends to the last bit: all grids share a reference solution
+                times[[0, -1]] = self.grid(1)
+            self.prepare(times)
+            self._grids[steps] = times
+        return self._grids[steps].clone()
 
     def uneven(self, steps: int) -> Tensor:
         """``(steps + 1,)`` times that alternate short and three times longer steps in log-SNR."""
-        pairs = self.finest[:: 2 * FINEST // steps]
-        inner = self.finest[FINEST // (2 * steps) :: 2 * FINEST // steps]
-        return torch.cat([torch.stack([pairs[:-1], inner], 1).flatten(), pairs[-1:]])
+        quarters = self.grid(2 * steps)
+        return torch.cat(
+            [torch.stack([quarters[:-1:4], quarters[1::4]], 1).flatten(), quarters[-1:]]
+        )
+
+    def flow(self, grid: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Exact draws at the first time of ``grid``, and their probability flow at its last.
+
+        Each is ``(count, k, *event)``. The flow is solved to `TIGHT` tolerances, once for a pair
+        of times.
+        """
+        ends = float(grid[0]), float(grid[-1])
+        if (count, *ends) not in self._flows:
+            start = self.draw(grid[0], SeededNoise(0, range(count)))
+            rev = self.reverse(SilentNoise(count))
+            end = integrate(lambda rows: rev.select(rows).velocity, start, *ends, TIGHT, TIGHT)
+            self._flows[count, *ends] = start, end
+        return self._flows[count, *ends]
 
     def reverse(self, noise: Noise) -> Reverse:
         """The problem as a solver sees it; `seen` starts from zero."""
@@ -103,7 +149,7 @@ class Problem:
 
     def eps(self, u: Tensor, t: Tensor) -> Tensor:
         """``E[eps_d | u_t]``, ``(B, r, *event)``, computed in float64."""
-        tail, rho, gain, variance = self._at(t)
+        tail, rho, gain, variance = self._at(t)  # w_d = tail u, y = gain u
         state = u.to(torch.float64)
         y = act_on_phases(gain, state).flatten(1)
         x = self._posterior_mean(y, variance).unflatten(1, self.event)
@@ -114,8 +160,8 @@ class Problem:
         source, law = noise.stream("start"), self.law
         like = law.means.new_empty(len(noise.ids), law.means.shape[1])
         edges = law.weights.cumsum(0)[:-1]
-        place = torch.searchsorted(edges, source.uniform(like[:, :1])[:, 0])
-        x = law.means[place] + law.variances.sqrt()[place] * source(like)
+        component = torch.searchsorted(edges, source.uniform(like[:, :1])[:, 0])
+        x = law.means[component] + law.variances.sqrt()[component] * source(like)
         eps = source(like.new_empty(len(like), self.sde.phases, *self.event))
         return self.sde.kernel(t).perturb(x.unflatten(1, self.event), eps)
 
@@ -129,21 +175,19 @@ class Problem:
 
     def prepare(self, times: Tensor) -> None:
         """Compute what `eps` needs at ``times (n,)``, in one batch."""
-        parts = zip(*(part.unbind(0) for part in self._local(self.sde.kernel(times))), strict=True)
-        self._locals.update(zip(times.tolist(), parts, strict=True))
+        with torch.inference_mode(False):
+            columns = [part.unbind(0) for part in self._local(self.sde.kernel(times))]
+        self._locals.pin(dict(zip(times.tolist(), zip(*columns, strict=True), strict=True)))
 
     def _at(self, t: Tensor) -> _Local:
         if t.ndim:
             return self._local(self.sde.kernel(t))
-        key = float(t)
-        if key not in self._locals:
-            with torch.inference_mode(False):
-                self.prepare(tensor([key]))
-        return self._locals[key]
+        return self._locals.get(float(t), lambda: self._local(self.sde.kernel(tensor(float(t)))))
 
     def _local(self, kernel: Kernel) -> _Local:
         """Operators ``u -> w_d``, ``x -> rho_d x``, ``u -> y``, and the variance of y's noise."""
         r = self.sde.driven
+        # y = rho . (L^{-1} u) / |rho|^2, with noise of variance 1 / |rho|^2
         gain = kernel.rho[..., None, :] @ kernel.whiten / kernel.snr[..., None, None]
         return kernel.whiten[..., -r:, :], kernel.rho[..., -r:, None], gain, 1 / kernel.snr
 
@@ -160,7 +204,7 @@ class Problem:
 
 @functools.cache
 def mixture_problems() -> tuple[Problem, ...]:
-    """The mixture under each reference process; made once, for their coefficients are dear."""
+    """The mixture under each reference process; built once, because coefficients take time."""
     return tuple(Problem(sde, mixture()) for sde in processes())
 
 
@@ -172,15 +216,18 @@ def gaussian_problems() -> tuple[Problem, ...]:
 
 def supported(solver: Solver, problems: Sequence[Problem]) -> list[Problem]:
     """The problems whose process the solver says it can integrate."""
-    found = [problem for problem in problems if solver.supports(problem.sde) is None]
-    require(bool(found), "supports() refuses every reference process")
-    return found
+    matches = [problem for problem in problems if solver.supports(problem.sde) is None]
+    require(bool(matches), "supports() refuses every reference process")
+    return matches
 
 
 def few(solver: Solver, problems: Sequence[Problem] = ()) -> list[Problem]:
-    """One problem, of mixtures unless given, for each number of phases that the solver supports.
+    """One of ``problems`` for each number of phases that the solver supports.
 
-    Two at most for an adaptive solver, which needs coefficients for each sample's own time.
+    Two at most for an adaptive solver, which needs coefficients at each sample's own time.
+
+    Args:
+        problems: to choose from; by default the mixture under each reference process.
     """
     every = supported(solver, problems or mixture_problems())
     one_each = list({problem.sde.phases: problem for problem in reversed(every)}.values())[::-1]

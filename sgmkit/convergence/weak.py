@@ -8,7 +8,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 
 from sgmkit.convergence.future import FUNCTIONS, Future
-from sgmkit.convergence.process import Process
+from sgmkit.convergence.problem_set import ProblemSet
 from sgmkit.errors import Incompatible
 from sgmkit.noise import Noise, SeededNoise
 from sgmkit.solvers import Solver
@@ -59,7 +59,9 @@ class StepNoise(Noise):
         return self
 
 
-def quadrature(process: Process, solver: Solver, grid: Tensor, sums: int) -> tuple[float, Tensor]:
+def quadrature(
+    problems: ProblemSet, solver: Solver, grid: Tensor, sums: int
+) -> tuple[float, Tensor]:
     """Mean network evaluations; errors of the five expectations by blocks of paths, ``(16, 5)``.
 
     The error is the sum over steps of ``E[V(u_s, s) - V(u_t, t)]``: the noise of each step is
@@ -68,16 +70,16 @@ def quadrature(process: Process, solver: Solver, grid: Tensor, sums: int) -> tup
     Raises:
         Incompatible: where the steps cannot be looked at one by one, or draw too many numbers.
     """
-    check_steps(process, solver, grid)
-    nodes, weights, places = _nodes(process, solver, grid)
+    check_steps(problems, solver, grid)
+    nodes, weights, places = _nodes(problems, solver, grid)
     future, u = (
-        Future(process.sde, process.line.law, grid),
-        process.draw(process.line, grid[0], places),
+        Future(problems.sde, problems.line.law, grid),
+        _starts(problems, grid, places),
     )
     draws = SeededNoise(2, range(places)).stream("step")
     total, calls = u.new_zeros(FUNCTIONS, places), 0.0
     for n in range(len(grid) - 1):
-        rev = process.line.reverse(StepNoise(draws, nodes, sums))
+        rev = problems.line.reverse(StepNoise(draws, nodes, sums))
         ends = solver.solve(rev, u.repeat(len(nodes) + 1, 1, 1), grid[n : n + 2])
         values = future(ends[:-places], n + 1).unflatten(1, (len(nodes), places))
         total += torch.einsum("q,fqp->fp", weights, values) - future(u, n)
@@ -86,14 +88,19 @@ def quadrature(process: Process, solver: Solver, grid: Tensor, sums: int) -> tup
     return calls, blocks(total)
 
 
-def chance(process: Process, solver: Solver, grid: Tensor) -> tuple[float, Tensor]:
+def chance(problems: ProblemSet, solver: Solver, grid: Tensor) -> tuple[float, Tensor]:
     """As `quadrature`, of whole paths: ``f(u) - V(u_start)``, with all the chance of the noise."""
-    future, noise = Future(process.sde, process.line.law, grid), SeededNoise(3, range(PATHS))
-    start = process.draw(process.line, grid[0], PATHS)
-    rev = process.line.reverse(noise.stream("step"))
+    future, noise = Future(problems.sde, problems.line.law, grid), SeededNoise(3, range(PATHS))
+    start = _starts(problems, grid, PATHS)
+    rev = problems.line.reverse(noise.stream("step"))
     end = solver.solve(rev, start.clone(), grid)
     total = future(end, len(grid) - 1) - future(start, 0)
     return float(rev.calls.double().mean()), blocks(total)
+
+
+def _starts(problems: ProblemSet, grid: Tensor, count: int) -> Tensor:
+    """Exact draws of the line's state at the start of the grid, ``(count, k, 1)``."""
+    return problems.line.draw(grid[0], SeededNoise(1, range(count)))
 
 
 def blocks(total: Tensor) -> Tensor:
@@ -107,22 +114,22 @@ class _Apart(SeededNoise):
     recorded = True
 
 
-def check_steps(process: Process, solver: Solver, grid: Tensor) -> None:
+def check_steps(problems: ProblemSet, solver: Solver, grid: Tensor) -> None:
     """A run must be its steps one after the other, or they cannot be looked at one by one."""
-    start = u = process.draw(process.line, grid[0], 4)
+    start = u = _starts(problems, grid, 4)
     noise, again = (_Apart(2, range(4)) for _ in range(2))
     for n in range(len(grid) - 1):
-        u = solver.solve(process.line.reverse(noise), u, grid[n : n + 2])
-    whole = solver.solve(process.line.reverse(again), start.clone(), grid)
+        u = solver.solve(problems.line.reverse(noise), u, grid[n : n + 2])
+    whole = solver.solve(problems.line.reverse(again), start.clone(), grid)
     if not torch.allclose(u, whole, equal_nan=True):
         raise Incompatible("a step depends on the steps around it")
 
 
-def _nodes(process: Process, solver: Solver, grid: Tensor) -> tuple[Tensor, Tensor, int]:
+def _nodes(problems: ProblemSet, solver: Solver, grid: Tensor) -> tuple[Tensor, Tensor, int]:
     """Nodes ``(Q, d)`` and weights ``(Q,)`` for the d numbers of a step; how many places."""
     probe = StepNoise(SeededNoise(2, range(1)), grid.new_empty(0, 0))
-    start = grid.new_zeros(1, process.sde.phases, 1)
-    solver.solve(process.line.reverse(probe), start, grid[:2])
+    start = grid.new_zeros(1, problems.sde.phases, 1)
+    solver.solve(problems.line.reverse(probe), start, grid[:2])
     if probe.used not in NODES:
         raise Incompatible(f"none for {probe.used} numbers drawn in a step")
     count, places = NODES[probe.used]

@@ -2,9 +2,15 @@
 
 import math
 
-from sgmkit.convergence.orders import DOUBT, TOLERANCES, adaptive_order, measured_order, rms
-from sgmkit.convergence.problems import (
+from sgmkit.convergence.orders import (
     FINEST,
+    SHORTFALL,
+    TOLERANCES,
+    adaptive_order,
+    measured_order,
+    rms,
+)
+from sgmkit.convergence.problems import (
     Problem,
     few,
     gaussian_problems,
@@ -46,7 +52,7 @@ def _orders(solver: Solver, problems: list[Problem], uneven: bool) -> str:
     measured, short = [], False
     for problem in problems:
         order = measured_order(solver, problem, uneven=uneven)
-        short |= not order.value >= solver.order - DOUBT
+        short |= not order.value >= solver.order - SHORTFALL
         measured.append(f"{order.value:.2f} {describe(problem.sde)}")
     told = f"declared {solver.order}, measured {', '.join(measured)}"
     require(not short, told)

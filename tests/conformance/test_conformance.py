@@ -8,16 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
 
 import sgmkit
-from sgmkit.convergence.orders import reference, rms
-from sgmkit.convergence.probes import SilentNoise
-from sgmkit.convergence.problems import Problem, gaussian, gaussian_problems, mixture_problems
+from sgmkit.convergence.problems import gaussian_problems
 from sgmkit.convergence.reference_processes import describe, processes
 from sgmkit.errors import BadValue, UnknownName
 from sgmkit.registry.hookspecs import KINDS
-from sgmkit.solvers import integrate
 from sgmkit.testing import (
     CheckFailed,
     check_target,
@@ -170,45 +166,6 @@ def test_reference_processes_conform_themselves(sde):
 def test_churned_heun_is_second_order_in_law():
     churned = Heun(churn=0.5)
     assert measured_order(churned, gaussian_problems()[1]).value == pytest.approx(2.0, abs=0.1)
-
-
-# The exact problems -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("problem", mixture_problems(), ids=lambda p: describe(p.sde))
-def test_the_exact_score_is_the_gradient_of_the_density(problem):
-    """Against autograd of the mixture's density, written out for each component."""
-    t = problem.finest[100]
-    u = problem.draw(t, sgmkit.SeededNoise(0, range(3))).requires_grad_()
-    law, kernel, r = problem.law, problem.sde.kernel(t), problem.sde.driven
-    logits = law.weights.log()
-    for n in range(2):  # coordinates are independent within a component
-        outer = kernel.mean[:, None] * kernel.mean
-        cov = kernel.cov + law.variances[:, n, None, None] * outer
-        normal = torch.distributions.MultivariateNormal(law.means[:, n, None] * kernel.mean, cov)
-        logits = logits + normal.log_prob(u[:, None, :, n])
-    (slope,) = torch.autograd.grad(logits.logsumexp(1).sum(), u)
-    rev = problem.reverse(SilentNoise(3))
-    torch.testing.assert_close(rev.score(u.detach(), t), slope[:, -r:], rtol=1e-9, atol=1e-9)
-    assert problem.seen.tolist() == rev.calls.tolist() == [1, 1, 1]
-
-
-def test_the_reference_solution_is_tight():
-    problem = mixture_problems()[3]
-    start, end = reference(problem)
-    rev = problem.reverse(SilentNoise(2))
-    ends = float(problem.finest[0]), float(problem.finest[-1])
-    tight = integrate(lambda rows: rev.select(rows).velocity, start[:2], *ends, 1e-9, 1e-9)
-    assert rms(tight - end[:2]) < 1e-8
-
-
-def test_moments_are_those_of_draws():
-    problem = Problem(processes()[3], gaussian())
-    t = problem.finest[128]
-    u = problem.draw(t, sgmkit.SeededNoise(0, range(40_000)))[..., 0]
-    mean, cov = problem.moments(t)
-    torch.testing.assert_close(u.mean(0), mean[0], rtol=0, atol=0.02)
-    torch.testing.assert_close(torch.cov(u.mT), cov[0], rtol=0.03, atol=0.01)
 
 
 # The suite itself -------------------------------------------------------------------------

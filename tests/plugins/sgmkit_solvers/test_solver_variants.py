@@ -6,7 +6,7 @@ from support.golden_solvers_data import MIXTURE
 
 import sgmkit
 from sgmkit import SeededNoise
-from sgmkit.convergence.orders import DOUBT, at_tolerance, measured_order, rms
+from sgmkit.convergence.orders import SHORTFALL, at_tolerance, measured_order, rms
 from sgmkit.convergence.problems import few, gaussian_problems, mixture_problems
 from sgmkit_exact.exact import Exact
 
@@ -56,7 +56,7 @@ def test_variants_have_the_order_they_declare(spec):
     problems = gaussian_problems() if solver.stochastic else mixture_problems()
     for number, problem in enumerate(few(solver, problems)[:2]):
         order = measured_order(solver, problem, uneven=bool(number)).value
-        assert order >= solver.order - DOUBT, problem.sde
+        assert order >= solver.order - SHORTFALL, problem.sde
 
 
 @pytest.mark.parametrize("name", SDES)
