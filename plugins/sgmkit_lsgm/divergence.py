@@ -1,10 +1,10 @@
-r"""KL of the encoder's latents to their prior: by group, annealed, balanced, with idle channels.
+r"""KL divergence of the encoder's latents from their prior: by group, annealed and balanced.
 
-By coordinate it is ``excess - 1/2 log(1 + s^2 |rho_e|^2)`` (see `sgmkit.processes.cross_entropy`).
-Groups condition on the groups before them, so that the sum of their entropies is at most the
-entropy: a bound stays a bound. Behind a normalising flow the entropy of u_e is not known in closed
-form; the estimate is then ``log q(z_0 | x)`` at the draw, LSGM's own, which takes the cut-off for
-no noise at all.
+By coordinate of the coarsest latents it is ``excess - 1/2 log(1 + s^2 |rho_e|^2)`` with the excess
+of `sgmkit.Prior.cross_entropy` (see `sgmkit.processes.cross_entropy`). Groups condition on the
+groups before them, so the sum of their entropies is at most the entropy of all: a bound stays a
+bound. Behind a normalising flow the entropy of u_e has no closed form. As in LSGM, the estimate is
+then ``log q(z_0 | x)`` at the draw, as if the cut-off were without noise.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from sgmkit.models import gradient_of
 from sgmkit.processes import kernel_entropy, mutual_information
 from sgmkit_lsgm.annealing import balance, coefficient
 
-FORGET = 0.02
+NEWEST_WEIGHT = 0.02
 """Weight of the newest batch in the running means of the channels' divergences.
 
-They begin at zero: ``channel_share`` is what the batches so far weigh, one after many.
+The means begin at zero. ``channel_share`` is the weight of the batches so far, which tends to one.
 """
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What latents cost.
+    """The divergence of a batch, and the loss that it adds.
 
     Args:
-        loss: ``()``: the weighted divergence of the batch, and the prior's own loss.
-        nats: ``(B,)``, with weight one, without a graph.
+        loss: ``()``: the weighted divergence of the batch plus the prior's own loss.
+        nats: divergence of each row, ``(B,)``, with weight one, without a graph.
         prior: the prior's own loss, ``()``, without a graph.
     """
 
@@ -41,19 +41,23 @@ class Cost:
 
 
 def cut_kernel(prior: Prior, t_min: float | None = None) -> Kernel:
-    """The kernel at the cut-off."""
+    """The kernel of the prior's process at the cut-off, unless ``t_min`` states another time."""
     time = torch.tensor(t_min or prior.t_min, dtype=torch.float64)
     return prior.sde.kernel(time)
 
 
-def at_cut(kernel: Kernel, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-    """States ``u_e (B, k, *event)`` given latents, and the noise that they were made with."""
+def cut_state(kernel: Kernel, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """States at the cut-off, ``u_e = m z + L eps``, ``(B, k, *event)``, and their noise eps."""
     eps = noise(z.new_empty(len(z), kernel.mean.shape[-1], *z.shape[1:]))
     return kernel.perturb(z, eps), eps
 
 
 def own_entropy(latents: Latents, kernel: Kernel) -> Tensor:
-    """``H(N(., S_e)) - H(u_e | x)`` by coordinate, nats; an estimate from z_0 behind a flow."""
+    """``H(N(., S_e)) - H(u_e | x)`` by coordinate, nats, like ``latents.z``.
+
+    Without a normalising flow it is ``-1/2 log(1 + s^2 |rho_e|^2)``; behind one it is estimated by
+    ``log q(z_0 | x) + H(N(., S_e))``.
+    """
     if latents.base is None:
         return -mutual_information(kernel, latents.std)
     return latents.log_q + float(kernel_entropy(kernel))
@@ -66,19 +70,19 @@ def by_group(nats: Tensor, latents: Latents) -> Tensor:
 
 
 class Divergence(nn.Module):
-    """The divergence's weight over the training, and what is known of the channels.
+    """The weighted divergence, and running means of the divergence of each channel.
 
     Args:
         channels: of the coarsest latents.
-        schedule: low, high, start and portion of `annealing.coefficient`.
-        balanced: off, vae (while the autoencoder is trained alone) or always.
-        separate: times of its own for the encoder.
-        threshold: nats below which a channel is idle; 0: none.
+        schedule: the low and high weight, start and portion of `annealing.coefficient`.
+        balanced: when groups are balanced while the weight is below its high value: never (off),
+            while the autoencoder is trained alone (vae), or always.
+        separate: draw times for the encoder apart from those of the prior's own loss.
+        threshold: nats below which a channel is idle; 0: none is.
     """
 
     channel_kl: Tensor
     channel_share: Tensor
-    joined: Tensor
 
     def __init__(
         self,
@@ -93,7 +97,6 @@ class Divergence(nn.Module):
         self.threshold = threshold
         self.register_buffer("channel_kl", torch.zeros(channels))
         self.register_buffer("channel_share", torch.zeros(()))
-        self.register_buffer("joined", torch.tensor(False))
 
     def forward(
         self,
@@ -104,47 +107,61 @@ class Divergence(nn.Module):
         progress: float,
         alone: bool,
     ) -> Cost:
-        """The cost of a batch, each nat of each row counting ``share``."""
+        """The cost of a batch.
+
+        Args:
+            prior: of the coarsest latents.
+            code: latents of each scale, the coarsest first.
+            noise: of the prior's cross entropy.
+            share: weight in the loss of one nat of one row, before annealing.
+            progress: share of the training that is over.
+            alone: whether the autoencoder is trained alone, under N(0, I).
+        """
         low, high, start, portion = self.schedule
         rate = coefficient(progress, low, high, start, portion)
         even = self.balanced == "off" or rate >= high or (self.balanced == "vae" and not alone)
         if alone:
             return self._alone(code, share * rate, even)
-        self._join(prior)
+        self._deactivate_idle(prior)
         top, kernel = code[0], cut_kernel(prior)
         own = own_entropy(top, kernel)
+        # The divergence of each group, less the excess of the coarsest latents.
         rest = torch.cat([by_group(own, top), *(by_group(c.divergence, c) for c in code[1:])], 1)
         count, gains = len(top.groups), torch.ones_like(rest[0])
 
-        def weigh(excess: Tensor) -> Tensor:
+        def balanced_weight(excess: Tensor) -> Tensor:
             nats = rest.detach().clone()
             nats[:, :count] += by_group(excess, top)
             gains.copy_(balance(nats, [len(c.groups) for c in code]))
-            wide = gains[:count].repeat_interleave(torch.tensor(top.groups, device=gains.device))
-            return share * rate * wide.reshape(-1, *(1 for _ in top.z.shape[2:]))
+            pairs = zip(gains[:count], top.groups, strict=True)
+            by_channel = torch.cat([gain.expand(channels) for gain, channels in pairs])
+            return share * rate * by_channel.reshape(-1, *(1 for _ in top.z.shape[2:]))
 
-        weight = share * rate if even else weigh
-        found = prior.cross_entropy(top.z, noise, weight, separate=self.separate)
+        weight = share * rate if even else balanced_weight
+        entropy = prior.cross_entropy(top.z, noise, weight, separate=self.separate)
         cost = share * rate * (rest * gains).sum()
-        nats = found.excess.flatten(1).sum(1) + rest.detach().sum(1)
-        # The excess has its gradient in the prior's loss already; here is its value.
-        loss = found.loss + gradient_of(cost) + share * rate * nats.sum()
-        return Cost(loss, nats, found.loss.detach())
+        nats = entropy.excess.flatten(1).sum(1) + rest.detach().sum(1)
+        # The gradient of the excess is in the prior's loss already; its value is added here.
+        loss = entropy.loss + gradient_of(cost) + share * rate * nats.sum()
+        return Cost(loss, nats, entropy.loss.detach())
 
     def _alone(self, code: Sequence[Latents], share: float, even: bool) -> Cost:
-        """Under N(0, I)."""
+        """The cost under N(0, I); in training, the channels' running means take in the batch."""
         groups = torch.cat([by_group(c.divergence, c) for c in code], 1)
         gains = 1.0 if even else balance(groups, [len(c.groups) for c in code])
         if self.training:
             now = code[0].divergence.detach().transpose(0, 1).flatten(1).sum(1) / len(groups)
-            self.channel_kl.lerp_(now.to(self.channel_kl), FORGET)
-            self.channel_share.lerp_(torch.ones_like(self.channel_share), FORGET)
-        told = groups.detach().sum(1)
+            self.channel_kl.lerp_(now.to(self.channel_kl), NEWEST_WEIGHT)
+            self.channel_share.lerp_(torch.ones_like(self.channel_share), NEWEST_WEIGHT)
+        nats = groups.detach().sum(1)
         cost = share * (groups * gains).sum()
-        return Cost(gradient_of(cost) + share * told.sum(), told, told.new_zeros(()))
+        return Cost(gradient_of(cost) + share * nats.sum(), nats, nats.new_zeros(()))
 
-    def _join(self, prior: Prior) -> None:
-        """Once the prior takes over: tell it which channels said too little to be modelled."""
-        if self.threshold and self.training and not bool(self.joined):
+    def _deactivate_idle(self, prior: Prior) -> None:
+        """Name to the prior the channels whose divergence is too small to be worth modelling.
+
+        The running means stand still once the prior is trained, so every step names the same ones:
+        whether it was done need not be remembered, which would make each step wait for the device.
+        """
+        if self.threshold and self.training:
             prior.deactivate(self.channel_kl < self.threshold * self.channel_share)
-            self.joined.fill_(True)

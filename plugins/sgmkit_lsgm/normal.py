@@ -1,4 +1,4 @@
-"""N(0, I) as a prior: what a plain VAE has, and what solvers and evaluators can treat alike."""
+"""N(0, I) as a prior, as in a plain VAE, in the form of a score-based model."""
 
 import torch
 from torch import Tensor
@@ -15,14 +15,14 @@ from sgmkit import (
     Reverse,
 )
 from sgmkit.models import Weigh, gradient_of
-from sgmkit.processes import Operator, normal_excess, normal_noise_operator
+from sgmkit.processes import Memo, Operator, normal_excess, normal_noise_operator
 
 
 class Normal(Prior):
-    """Latents whose total is N(0, 1) at t = 0, with the exact score of any process.
+    """Latents that are N(0, I) at t = 0, with their exact score under any process.
 
-    Nothing is learned. A probability flow on VP leaves its start as it is, so that samples are
-    those of N(0, I) for every solver and budget.
+    Nothing is learned. Solvers and evaluators treat it as any other prior. The probability flow of
+    VP leaves every state as it is, so its samples are N(0, I) for every solver and budget.
     """
 
     trainable = False
@@ -31,7 +31,7 @@ class Normal(Prior):
         super().__init__()
         self.event, self.sde, self.t_min = tuple(event), sde, sde.t_min
         self.register_buffer("like", torch.zeros(0))
-        self._recent: dict[float, Operator] = {}
+        self._operators: Memo[float, Operator] = Memo()
 
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
         if y is not None:
@@ -42,7 +42,7 @@ class Normal(Prior):
         return u[:, 0]
 
     def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
-        """Nothing to train by itself: a complaint."""
+        """Raises `Incompatible`: there is nothing to train."""
         raise Incompatible("N(0, I) has nothing to learn: train the model lsgm:prior=normal")
 
     def cross_entropy(
@@ -51,17 +51,20 @@ class Normal(Prior):
         """In closed form, see `sgmkit.processes.cross_entropy.normal_excess`; nothing is drawn."""
         kernel = self.sde.kernel(torch.tensor(self.t_min, dtype=torch.float64))
         excess = normal_excess(kernel, self.sde.data_var(), z)
-        told = excess.detach()
-        cost = (excess * (weight(told) if callable(weight) else weight)).sum()
-        return CrossEntropy(told, gradient_of(cost), {})
+        nats = excess.detach()
+        cost = (excess * (weight(nats) if callable(weight) else weight)).sum()
+        return CrossEntropy(nats, gradient_of(cost), {})
 
     def _eps(self, u: Tensor, t: Tensor) -> Tensor:
+        """The driven noise ``L_dd^T [(S + c m m^T)^-1 u]_d``, ``(B, r, *event)``."""
         if t.ndim:
-            gain = normal_noise_operator(self.sde.kernel(t), self.sde.driven, self.sde.data_var())
-            return torch.einsum("brk,bk...->br...", gain.to(u), u)
-        if (key := float(t)) not in self._recent:
-            time = torch.tensor(key, dtype=torch.float64)
-            kernel = self.sde.kernel(time)
-            gain = normal_noise_operator(kernel, self.sde.driven, self.sde.data_var())
-            self._recent[key] = Operator(gain.tolist())
-        return self._recent[key](u)
+            return torch.einsum("brk,bk...->br...", self._gain(t).to(u), u)
+        time = float(t)
+        return self._operators.get(time, lambda: self._operator(time))(u)
+
+    def _operator(self, time: float) -> Operator:
+        return Operator(self._gain(torch.tensor(time, dtype=torch.float64)).tolist())
+
+    def _gain(self, t: Tensor) -> Tensor:
+        """Matrices ``(*t, r, k)`` from states to their expected driven noise."""
+        return normal_noise_operator(self.sde.kernel(t), self.sde.driven, self.sde.data_var())

@@ -1,71 +1,66 @@
-"""An autoencoder from the run that trained it."""
-
-from typing import TYPE_CHECKING, Any
+"""Whether the autoencoder of another run fits a model, and taking it over."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgmkit import Autoencoder, BadValue, SeededNoise
-from sgmkit.training.run import Run
-
-if TYPE_CHECKING:
-    from sgmkit_lsgm.lsgm import Lsgm
-
-PARTS = ("autoencoder.", "divergence.channel_")
+from sgmkit_lsgm.latent_variable import LatentVariableModel
 
 
-def load_autoencoder(model: "Lsgm", path: str) -> None:
-    """Put the averaged weights of a run's autoencoder in the model's.
+def check_same_data(mine: LatentVariableModel, other: LatentVariableModel, complaint: str) -> None:
+    """Refuse the autoencoder of data of another shape, or of another law of the data.
+
+    Args:
+        complaint: how the message of the `BadValue` begins.
+    """
+    for noun, theirs, own in (
+        ("data", other.observation.event, mine.observation.event),
+        ("a decoder", other.observation.name, mine.observation.name),
+    ):
+        if theirs != own:
+            here, there = _text(own), _text(theirs)
+            raise BadValue(f"{complaint}of {noun} {there}, where this is of {here}")
+
+
+def copy_state(
+    mine: nn.Module, other: nn.Module, prefixes: tuple[str, ...], complaint: str, advice: str
+) -> None:
+    """Copy those tensors of the state of ``other`` whose names begin with one of ``prefixes``.
 
     Raises:
-        BadValue: for a run without one, or with one that is another function: of data or of
-            latents of another shape, with another decoder, or with other options.
+        BadValue: where a name or a shape differs, with nothing copied.
     """
-    run = Run(path)
-    theirs: Any = run.load()
-    if not isinstance(getattr(theirs, "autoencoder", None), Autoencoder):
-        raise BadValue(f"pretrained '{path}' has no autoencoder: name a run of the model lsgm")
-    told = f"pretrained '{path}' has another autoencoder, "
-    for what, there, here in (
-        ("data", theirs.event, model.event),
-        ("a decoder", theirs.observation.name, model.observation.name),
-    ):
-        if there != here:
-            raise BadValue(f"{told}of {what} {_shown(there)}, where this is of {_shown(here)}")
-    options = run.experiment.model.options["autoencoder"]
-    advice = "give model.autoencoder the same options"
-    found = {n: value for n, value in theirs.state_dict().items() if n.startswith(PARTS)}
-    mine = {n: value for n, value in model.state_dict().items() if n.startswith(PARTS)}
-    for name in sorted({*found, *mine}):
-        here, there = (tuple(x[name].shape) if name in x else "none" for x in (mine, found))
+    own, theirs = (
+        {name: value for name, value in part.state_dict().items() if name.startswith(prefixes)}
+        for part in (mine, other)
+    )
+    for name in sorted({*own, *theirs}):
+        here, there = (tuple(x[name].shape) if name in x else "none" for x in (own, theirs))
         if here != there:
-            apart = f"{name!r} is {there} there and {here} here"
-            raise BadValue(f"{told}{options}: {apart}; {advice}")
-    model.load_state_dict(found, strict=False)
-    if not _same(theirs.autoencoder, model.autoencoder):
-        raise BadValue(f"{told}{options}: with its weights this one answers otherwise; {advice}")
-
-
-def _shown(what: object) -> str:
-    return " x ".join(map(str, what)) if isinstance(what, tuple) else str(what)
+            raise BadValue(f"{complaint}: {name!r} is {there} there and {here} here; {advice}")
+    mine.load_state_dict(theirs, strict=False)
 
 
 @torch.no_grad()
-def _same(one: Autoencoder, other: Autoencoder) -> bool:
-    """Whether both say the same of a few items: options may differ in what no shape shows."""
-    was, like = other.training, next(other.parameters())
-    answers = [_answers(part.to(like).eval(), like) for part in (one, other)]
-    other.train(was)
+def same_outputs(mine: Autoencoder, other: Autoencoder) -> bool:
+    """Whether both give the same outputs for a few items: some options change no shape."""
+    training, like = mine.training, next(mine.parameters())
+    outputs = [_outputs(part.to(like).eval(), like) for part in (other, mine)]
+    mine.train(training)
     return all(
         x.shape == y.shape and torch.allclose(x, y, 1e-4, 1e-5)
-        for x, y in zip(*answers, strict=True)
+        for x, y in zip(*outputs, strict=True)
     )
 
 
-def _answers(autoencoder: Autoencoder, like: Tensor) -> list[Tensor]:
-    """All that it says of noise: laws, draws and what the decoder makes of them."""
+def _outputs(autoencoder: Autoencoder, like: Tensor) -> list[Tensor]:
+    """Latents of two items of noise, and the decoder's output for them."""
     noise = SeededNoise(0, range(2))
     x = noise.stream("items")(like.new_empty(2, *autoencoder.in_shape))
     code = autoencoder.encode(x, noise.stream("encode"))
-    told = [part for c in code for part in (c.mean, c.std, c.z)]
-    return [*told, autoencoder.decode([c.z for c in code])]
+    latents = [part for c in code for part in (c.mean, c.std, c.z)]
+    return [*latents, autoencoder.decode([c.z for c in code])]
+
+
+def _text(value: object) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -52,6 +52,11 @@ class Model(nn.Module, ABC):
     """Calls of a decoder so far: a model that has one counts them."""
     partial: bool = False
     """Whether some steps leave some parameters out, for which data-parallel training then looks."""
+    pretrained: str | None = None
+    """Run directory of a model of which a new training takes over parts; see `adopt`."""
+    retired: tuple[str, ...] = ()
+    """Names of tensors that only earlier versions had in their state. Checkpoints may hold them
+    still: they are read, and dropped."""
     discrete: bool = False
     """Whether `nll` is of the data's own values, levels or ones, as a decoder over them states it;
     else it is of a density, and whoever asks dequantises the data first."""
@@ -92,8 +97,27 @@ class Model(nn.Module, ABC):
         """Parameters by name that are trained, and whose averages stand in for them."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
-    def begin(self) -> None:
-        """Called once, before the first step of a training that begins: it may read files."""
+    def adopt(self, other: "Model", options: Mapping[str, object]) -> None:
+        """Take over trained parts of ``other``, before the first step of a training.
+
+        The trainer calls it where `pretrained` names a run, and loads that run itself.
+
+        Args:
+            other: the model of that run, with its averaged weights.
+            options: the options that ``other`` was built with, to be named in messages.
+
+        Raises:
+            BadValue: where the parts of ``other`` do not fit.
+        """
+        raise BadValue(f"{type(self).__name__} cannot begin with parts of a pretrained run")
+
+    def recorded_progress(self, retired: Mapping[str, Tensor]) -> float:
+        """Share of its training that was over, where an earlier version kept it in its state.
+
+        Args:
+            retired: those tensors of a checkpoint whose names are in `retired`.
+        """
+        return 0.0
 
     def state_like(self) -> Tensor:
         """An empty tensor with the dtype and device of the model's states."""

@@ -16,9 +16,10 @@ from sgmkit.errors import BadValue, IncompleteFile
 if TYPE_CHECKING:
     from sgmkit.models import Model
 
-FORMAT = 1
-"""Version of the layout, stated in every file."""
-_KEY = "sgmkit"
+FORMAT = 2
+"""Version of the layout, stated in every file. Version 2 added `Facts.progress`."""
+_READABLE = (1, FORMAT)
+_METADATA_KEY = "sgmkit"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Facts:
         samples: seen so far.
         seed: of the training.
         experiment: hash of what was trained.
+        progress: largest share of the training that a step was told to be over, in [0, 1]; files
+            of format 1 do not state it.
         format: of the file.
     """
 
@@ -37,6 +40,7 @@ class Facts:
     samples: int
     seed: int
     experiment: str
+    progress: float = 0.0
     format: int = FORMAT
 
 
@@ -47,7 +51,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
     """
     # Copies: tied weights share memory, which the format refuses.
     plain = {n: t.detach().to("cpu", copy=True).contiguous() for n, t in tensors.items()}
-    write_atomic(path, save(plain, {_KEY: json.dumps(asdict(facts))}))
+    write_atomic(path, save(plain, {_METADATA_KEY: json.dumps(asdict(facts))}))
 
 
 def facts_of(path: Path) -> Facts:
@@ -78,18 +82,18 @@ def read(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, Tensor], Facts]:
 
 def _facts(path: Path, metadata: Mapping[str, str]) -> Facts:
     try:
-        told = json.loads(metadata[_KEY])
-        format = told["format"]
+        stated = json.loads(metadata[_METADATA_KEY])
+        format = stated["format"]
     except (KeyError, TypeError, ValueError):
         raise BadValue(
             f"{path} is not a checkpoint of sgmkit; move it out of its directory"
         ) from None
-    if format != FORMAT:
+    if format not in _READABLE:
         raise BadValue(
-            f"{path} has format {format} and this sgmkit reads {FORMAT}; "
+            f"{path} has format {format} and this sgmkit reads {_READABLE[0]} to {FORMAT}; "
             "use the sgmkit that wrote it"
         )
-    return Facts(**told)
+    return Facts(**stated)
 
 
 def section(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -105,19 +109,27 @@ def load_weights(
 
     Raises `BadValue` where a name or a shape is not the model's, with the model as it was.
     """
-    weights, means = section(tensors, "model"), section(tensors, "average")
+    weights, averages = section(tensors, "model"), section(tensors, "average")
+    for name in retired(model, tensors):
+        del weights[name]
     trained = model.averaged_parameters()
-    for found, wanted in ((weights, model.state_dict()), (means, trained)):
-        for name in sorted({*found, *wanted}):
-            here, there = _shape(found.get(name)), _shape(wanted.get(name))
-            if here != there:
+    for stored, expected in ((weights, model.state_dict()), (averages, trained)):
+        for name in sorted({*stored, *expected}):
+            there, here = _shape(stored.get(name)), _shape(expected.get(name))
+            if there != here:
                 raise BadValue(
-                    f"{path} is of another model than experiment.toml: {name!r} is {here} "
-                    f"there and {there} here; put back the one that belongs to the other"
+                    f"{path} is of another model than experiment.toml: {name!r} is {there} "
+                    f"there and {here} here; put back the one that belongs to the other"
                 )
     model.load_state_dict(weights)
-    for name, mean in means.items() if average else ():
+    for name, mean in averages.items() if average else ():
         trained[name].data.copy_(mean)
+
+
+def retired(model: "Model", tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a checkpoint that only an earlier version of ``model`` had in its state."""
+    stored = section(tensors, "model")
+    return {name: stored[name] for name in model.retired if name in stored}
 
 
 def _shape(tensor: Tensor | None) -> str:

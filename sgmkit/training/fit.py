@@ -64,7 +64,7 @@ def fit(
         raise BadValue(f"model {experiment.model.short!r} has nothing to train with these options")
     good, aside = Run(path).last_good() if is_run(path) else (None, [])
     if good is None:
-        model.begin()
+        adopt_pretrained(model)
     fabric = machine.launch(experiment.settings.precision, model.partial)
     try:
         prepare(model, fabric.device, machine.compile)
@@ -81,6 +81,16 @@ def fit(
             raise
         return None
     return outcome if fabric.is_global_zero else None
+
+
+def adopt_pretrained(model: Model) -> None:
+    """Let a new model take over parts of the run that its option ``pretrained`` names.
+
+    Raises `BadValue` where there is no such run, or its parts do not fit.
+    """
+    if model.pretrained:
+        run = Run(model.pretrained)
+        model.adopt(run.load(), run.experiment.model.options)
 
 
 def assemble(

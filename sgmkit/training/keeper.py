@@ -110,7 +110,13 @@ class Keeper:
 def save_checkpoint(training: Training, experiment: Experiment, run: Run) -> None:
     """Write a checkpoint; once it is safe, delete all but the newest ``keep``."""
     state, settings = training.state, training.settings
-    facts = Facts(state.step, state.step * settings.batch, experiment.seed, experiment.hash)
+    facts = Facts(
+        step=state.step,
+        samples=state.step * settings.batch,
+        seed=experiment.seed,
+        experiment=experiment.hash,
+        progress=state.progress,
+    )
     path = checkpoint_path(run.path, state.step)
     path.parent.mkdir(exist_ok=True)
     checkpoint.write(path, state.tensors(), facts)

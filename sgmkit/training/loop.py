@@ -48,15 +48,16 @@ class Training:
     def step(self) -> None:
         """One step of the optimiser, on one batch in all its parts."""
         fabric, settings, state = self.fabric, self.settings, self.state
-        state.set_rates()
+        state.begin_step()
         for part in range(settings.accumulate):
             batch, noise = self.batches(state.step, part)
             more = part + 1 < settings.accumulate
             with fabric.no_backward_sync(self.objective, enabled=more):
                 # Dropout draws from the global generator: a function of the step, not of the past.
                 with seeded(self.seed, "dropout", state.step, fabric.global_rank, part):
-                    told = (batch.x, batch.y, batch.ids, noise, state.step / settings.steps)
-                    share, *losses = self.objective(*told)
+                    share, *losses = self.objective(
+                        batch.x, batch.y, batch.ids, noise, state.progress
+                    )
                 fabric.backward(share)
             self.meter.add(losses)
         norm = fabric.clip_gradients(

@@ -99,15 +99,24 @@ class Run:
 
         Raises `BadValue` where a tensor has another shape than the model, or another name.
         """
+        model, _ = self._load(which)
+        return model.to(device).eval().requires_grad_(False)
+
+    def _load(self, which: Literal["average", "last"]) -> "tuple[Model, dict[str, torch.Tensor]]":
+        """The model on the CPU, and tensors of its checkpoint that it no longer has."""
         path, model = self._newest, self.experiment.build()
         tensors, _ = checkpoint.read(path, ("model/", "average/"))
         checkpoint.load_weights(model, tensors, path, average=which == "average")
-        return model.to(device).eval().requires_grad_(False)
+        return model, checkpoint.retired(model, tensors)
 
     @cached_property
     def content(self) -> str:
         """Hash of the averaged weights of the newest checkpoint: sixteen hexadecimal digits."""
-        return fingerprint(self.load().state_dict())
+        # Results are stored under this hash. An earlier version hashed tensors that the model no
+        # longer has, so a checkpoint that holds them keeps its hash only if they count still. The
+        # next checkpoint of the run has none of them.
+        model, retired = self._load("average")
+        return fingerprint({**model.state_dict(), **retired})
 
 
 def is_run(path: Path) -> bool:

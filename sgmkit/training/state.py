@@ -24,6 +24,9 @@ class State:
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self.model, self.step, self._settings = model, 0, settings
+        self.progress = 0.0
+        """Share of the training that is over, as the latest step was told. It never falls: where
+        ``steps`` is raised, an annealed loss goes on in the stage that it had reached."""
         groups = [_rated(group, settings.lr) for group in model.parameter_groups()]
         self.optimiser = torch.optim.AdamW(
             groups,
@@ -40,8 +43,9 @@ class State:
         """Learning rate of the first group of parameters."""
         return self.optimiser.param_groups[0]["lr"]
 
-    def set_rates(self) -> None:
-        """Set the learning rates of the coming step, each in its group's proportion."""
+    def begin_step(self) -> None:
+        """Set the progress and the learning rates of the coming step."""
+        self.progress = max(self.progress, self.step / self._settings.steps)
         share = _share(self.step, self._settings)
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
@@ -69,6 +73,9 @@ class State:
             kept = torch.empty_like(like, device=weight.device, requires_grad=False)
             self.optimiser.state[weight][moment] = kept.copy_(value)
         self.step = facts.step
+        # Files of format 1 state no progress; a model whose loss is annealed kept it in its state.
+        earlier = self.model.recorded_progress(checkpoint.retired(self.model, found))
+        self.progress = max(facts.progress, earlier)
         return facts
 
 

@@ -38,7 +38,7 @@ from sgmkit.errors import Incompatible
 from sgmkit.likelihoods import chain_excess, diffusion_excess
 from sgmkit.processes import TimeSampler, kernel_entropy, mutual_information, prior_divergence
 from sgmkit_lsgm.bounds import state_log_q
-from sgmkit_lsgm.divergence import at_cut, cut_kernel
+from sgmkit_lsgm.divergence import cut_kernel, cut_state
 from sgmkit_lsgm.normal import Normal as NormalPrior
 from sgmkit_sdes.cld import CLD
 
@@ -398,8 +398,8 @@ def test_state_at_the_cut_off():
     z = SeededNoise(0, range(2))(torch.empty(2, 3, dtype=torch.float64))
     eps = SeededNoise(1, range(2))(torch.empty(2, 2, 3, dtype=torch.float64))
     kernel = cut_kernel(normal_prior(sde, None, (3,)))
-    u, _ = at_cut(kernel, z, SeededNoise(1, range(2)))
-    assert torch.equal(u, kernel_at(sde).perturb(z, eps))
+    u, _ = cut_state(kernel, z, SeededNoise(1, range(2)))
+    assert torch.equal(u, perturb(kernel_at(sde), z, eps))
 
 
 @pytest.mark.parametrize("name", PROCESSES)

@@ -126,9 +126,9 @@ def test_a_foreign_checkpoint_is_one_line(tiny):
     assert message(Run("run").load) == (
         f"{path} is not a checkpoint of sgmkit; move it out of its directory"
     )
-    save_file({"weight": torch.zeros(3)}, path, {"sgmkit": '{"format": 2}'})
+    save_file({"weight": torch.zeros(3)}, path, {"sgmkit": '{"format": 3}'})
     assert message(Run("run").load) == (
-        f"{path} has format 2 and this sgmkit reads 1; use the sgmkit that wrote it"
+        f"{path} has format 3 and this sgmkit reads 1 to 2; use the sgmkit that wrote it"
     )
     path.unlink()
     path.mkdir()

@@ -10,6 +10,7 @@ from support.train_fixtures import tensors
 from sgmkit import BadValue, create
 from sgmkit.cli import app as cli
 from sgmkit.models import Model
+from sgmkit.training.fit import adopt_pretrained
 from sgmkit.training.run import Run
 
 NVAE = "nvae:channels=8:multipliers=(1,):blocks=0:groups=1:latents=2:cells=1"
@@ -65,7 +66,7 @@ def test_one_of_other_data_is_refused():
         "model", "lsgm", event=(1, 16, 16), likelihood="discretised", levels=17, **options
     )
     with pytest.raises(BadValue, match="of data 1 x 8 x 8, where this is of 1 x 16 x 16"):
-        model.begin()
+        adopt_pretrained(model)
 
 
 def test_a_run_outlives_the_one_that_it_began_with():
