@@ -1,6 +1,7 @@
 """What a model is: something that offers a `Reverse` to solvers and turns states into data."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain

@@ -27,7 +27,7 @@ TRAININGS = COMMANDS["train"]
 KEPT = [name for name, entry in TRAININGS.items() if entry.get("kept")]
 BENCHES = COMMANDS["bench"]
 AGAIN = [name for name, entry in BENCHES.items() if entry.get("again")]
-DROPPED = {"model/reached"}
+DROPPED = {"model/reached", "model/divergence.joined"}
 """Buffers that old checkpoints hold and that may be missing from new ones."""
 UNTOUCHED = ("seconds",)
 """Metrics that no two runs of a bench share."""
