@@ -399,7 +399,7 @@ def test_state_at_the_cut_off():
     eps = SeededNoise(1, range(2))(torch.empty(2, 2, 3, dtype=torch.float64))
     kernel = cut_kernel(normal_prior(sde, None, (3,)))
     u, _ = cut_state(kernel, z, SeededNoise(1, range(2)))
-    assert torch.equal(u, perturb(kernel_at(sde), z, eps))
+    assert torch.equal(u, kernel_at(sde).perturb(z, eps))
 
 
 @pytest.mark.parametrize("name", PROCESSES)
