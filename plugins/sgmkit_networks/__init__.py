@@ -1,9 +1,10 @@
 """Networks: a residual MLP for vectors, and U-Nets for images.
 
-Another one (DDPM++, EDM's) is a module beside these and one more line below: its class
-subclasses `sgmkit.Network`, takes ``in_shape`` and ``out_shape`` first and its options after them.
-What networks share is in `sgmkit_networks.blocks`: weights with their initial values, the
-embedding of time and label, residual blocks, attention, resampling. A network only assembles.
+Read `blocks` (initial weights, the embedding of time and label, residual blocks, attention,
+resampling), then `mlp`, `unet`, and `ncsnpp_blocks` before `ncsnpp`: a network only assembles
+blocks. Another network (DDPM++, EDM's) is a module beside these and one more line below: its class
+subclasses `sgmkit.Network` and takes ``in_shape`` and ``out_shape`` first and its options after
+them. The plugin imports sgmkit's public rooms and torch.
 """
 
 from collections.abc import Iterator

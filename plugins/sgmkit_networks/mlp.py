@@ -1,4 +1,4 @@
-"""A residual MLP for vectors that is told the time."""
+"""A residual MLP for vectors, conditioned on the time."""
 
 from typing import Annotated
 
@@ -12,10 +12,10 @@ from sgmkit_networks.blocks import Conditioning, linear
 
 
 class MLP(Network):
-    """Residual blocks of two linear maps, scaled and shifted by the time, for vectors.
+    """Residual blocks of two linear layers for vectors, scaled and shifted by the conditioning.
 
-    There is no norm: the length of the input tells how far from the data it lies. A fresh network
-    answers zero.
+    There is no norm, because the length of the input says how far it lies from the data. A fresh
+    network answers zero.
 
     Raises:
         BadValue: for shapes that are not ``(D,)``.
@@ -25,10 +25,12 @@ class MLP(Network):
         self,
         in_shape: tuple[int, ...],
         out_shape: tuple[int, ...],
-        width: Annotated[int, Gt(0), Doc("of every hidden layer, even")] = 128,
-        depth: Annotated[int, Gt(0), Doc("residual blocks, two layers each")] = 4,
-        dropout: Annotated[float, Ge(0), Lt(1), Doc("probability, in residual blocks")] = 0.0,
-        classes: Annotated[int, Ge(0), Doc("number of labels; 0: none")] = 0,
+        width: Annotated[int, Gt(0), Doc("width of every hidden layer, an even number")] = 128,
+        depth: Annotated[int, Gt(0), Doc("number of residual blocks, of two layers each")] = 4,
+        dropout: Annotated[
+            float, Ge(0), Lt(1), Doc("probability of dropout in residual blocks")
+        ] = 0.0,
+        classes: Annotated[int, Ge(0), Doc("number of labels; 0 for none")] = 0,
     ) -> None:
         super().__init__(in_shape, out_shape)
         for name, shape in (("in_shape", self.in_shape), ("out_shape", self.out_shape)):
@@ -43,30 +45,35 @@ class MLP(Network):
         self.leave = linear(width, out_shape[0], zero=True)
 
     def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
-        told = self.conditioning(c, y, z.dtype)
+        conditioning = self.conditioning(c, y, z.dtype)
         h = self.enter(z)
         for block in self.blocks:
-            h = block(h, told)
+            h = block(h, conditioning)
         return self.leave(F.silu(h))
 
 
 class Block(nn.Module):
-    """SiLU and a linear map, twice; the conditioning scales and shifts the first result.
+    """SiLU and a linear layer, twice; the conditioning scales and shifts the first result.
 
     Args:
         width: of input, output and conditioning.
-        dropout: probability, before the last map.
+        dropout: probability of dropout before the last layer.
     """
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.first = linear(width, width)
-        self.told = linear(width, 2 * width)
+        self.add_module("told", linear(width, 2 * width))
         self.dropout = nn.Dropout(dropout)
         self.last = linear(width, width, zero=True)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+    @property
+    def modulation(self) -> nn.Module:
+        """The map from the conditioning to scale and shift; checkpoints have it under "told"."""
+        return self._modules["told"]  # type: ignore[return-value]
+
+    def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
         """``(B, width)``, from ``x (B, width)`` and the conditioning ``(B, width)``."""
-        scale, shift = self.told(told).chunk(2, 1)
+        scale, shift = self.modulation(conditioning).chunk(2, 1)
         h = self.first(F.silu(x)) * (1 + scale) + shift
         return x + self.last(self.dropout(F.silu(h)))

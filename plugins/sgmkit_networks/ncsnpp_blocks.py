@@ -1,4 +1,4 @@
-"""What NCSN++ is assembled from: filters that halve and double, residual blocks, attention.
+"""The blocks of NCSN++: resampling filters, residual blocks, attention.
 
 Initial weights are uniform with variance 1 / (the mean of fan-in and fan-out), as in DDPM (Ho,
 Jain and Abbeel 2020); biases are zero, and so is the last layer of every residual branch. Both ends
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from sgmkit_networks.blocks import Attention
 
 FILTER = (1.0, 3.0, 3.0, 1.0)
+"""Taps of the smooth resampling filter in each direction, before they are normalised."""
 HALF = math.sqrt(0.5)
+"""Factor of both terms of a residual sum."""
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
@@ -26,7 +28,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 def conv(inputs: int, outputs: int, size: int = 3, zero: bool = False) -> nn.Conv2d:
-    """A convolution that keeps height and width; with ``zero``, of zero weights."""
+    """A convolution that keeps height and width; its weights start at zero if ``zero``."""
     layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
     assert layer.bias is not None
     _start(layer.weight, layer.bias, zero)
@@ -34,14 +36,14 @@ def conv(inputs: int, outputs: int, size: int = 3, zero: bool = False) -> nn.Con
 
 
 def norm(channels: int) -> nn.GroupNorm:
-    """Group norm of a quarter as many groups as channels, at most 32, and that divide them."""
+    """Group norm. Groups: a quarter of the channels, at most 32, lowered until they divide them."""
     most = max(1, min(channels // 4, 32))
     groups = next(count for count in range(most, 0, -1) if channels % count == 0)
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 def _start(weight: Tensor, bias: Tensor, zero: bool = False) -> None:
-    """Initial values, in place, from the global generator."""
+    """Set initial values in place, from the global generator."""
     mean = (weight.shape[0] + weight.shape[1]) / 2 * math.prod(weight.shape[2:])
     bound = 0.0 if zero else math.sqrt(3 / mean)
     nn.init.uniform_(weight, -bound, bound)
@@ -51,25 +53,25 @@ def _start(weight: Tensor, bias: Tensor, zero: bool = False) -> None:
 def sinusoids(c: Tensor, width: int) -> Tensor:
     """Sines and cosines of ``c (B,)`` at frequencies 1 to 1 / 10,000, ``(B, width)``, width even.
 
-    As in DDPM (Vaswani et al. 2017), in float32 at least.
+    As in DDPM (Vaswani et al. 2017). Computed in float32 or better.
     """
     c = c.to(torch.promote_types(c.dtype, torch.float32))
-    place = torch.linspace(0, 1, width // 2, dtype=c.dtype, device=c.device)
-    phase = c[:, None] * torch.exp(-math.log(10_000) * place)
+    exponent = torch.linspace(0, 1, width // 2, dtype=c.dtype, device=c.device)
+    phase = c[:, None] * torch.exp(-math.log(10_000) * exponent)
     return torch.cat([phase.sin(), phase.cos()], 1)
 
 
 class Resample(nn.Module):
-    """Half the size, rounded up, or twice, cropped to a size met before.
+    """Halves height and width, rounding up; or doubles them, cropped to a size of the way down.
 
-    With ``fir`` by the filter (1, 3, 3, 1) in each direction and zeros beyond the edges (Zhang
-    2019; Karras et al. 2020); else by the mean of a square and by its repetition. An image of an
-    odd side is halved as if one more line of zeros followed, or without any by the mean of what is
-    there.
+    With ``fir`` it uses the filter (1, 3, 3, 1) in each direction with zeros beyond the edges
+    (Zhang 2019; Karras et al. 2020); an odd side is halved as if one more line of zeros followed.
+    Without, it takes the mean of each square of four pixels (of those that are there), or repeats
+    each pixel four times.
 
     Args:
-        step: ``down`` to half, ``up`` to twice.
-        fir: smooth, against aliasing.
+        step: ``down`` halves, ``up`` doubles.
+        fir: use the smooth filter, against aliasing.
     """
 
     taps: Tensor | None
@@ -109,35 +111,45 @@ class Residual(nn.Module):
 
     Args:
         inputs, outputs: channels.
-        told: width of the conditioning.
-        dropout: probability, before the last convolution.
-        resample: of what it is given; None for none.
+        condition_width: length of the conditioning vector.
+        dropout: probability of dropout before the last convolution.
+        resample: applied to the input; None keeps its size.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, told: int, dropout: float, resample: Resample | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        condition_width: int,
+        dropout: float,
+        resample: Resample | None = None,
     ) -> None:
         super().__init__()
         self.resample = resample
         self.first_norm, self.first = norm(inputs), conv(inputs, outputs)
-        self.told = linear(told, outputs)
+        self.add_module("told", linear(condition_width, outputs))
         self.last_norm, self.last = norm(outputs), conv(outputs, outputs, zero=True)
         self.dropout = nn.Dropout(dropout)
         same = inputs == outputs and resample is None
         self.across = nn.Identity() if same else conv(inputs, outputs, 1)
 
-    def forward(self, x: Tensor, told: Tensor, size: torch.Size | None = None) -> Tensor:
+    @property
+    def shift(self) -> nn.Module:
+        """The map from the conditioning to a shift; checkpoints have it under "told"."""
+        return self._modules["told"]  # type: ignore[return-value]
+
+    def forward(self, x: Tensor, conditioning: Tensor, size: torch.Size | None = None) -> Tensor:
         """``(B, outputs, *sizes)``, from ``x (B, inputs, H, W)`` and the conditioning."""
         h = F.silu(self.first_norm(x))
         if self.resample is not None:
             h, x = self.resample(h, size), self.resample(x, size)
-        h = self.first(h) + self.told(told)[:, :, None, None]
+        h = self.first(h) + self.shift(conditioning)[:, :, None, None]
         h = self.last(self.dropout(F.silu(self.last_norm(h))))
         return (self.across(x) + h) * HALF
 
 
 class Attend(nn.Module):
-    """Attention of one head as a residual branch, scaled as residual blocks are."""
+    """Attention of one head as a residual branch, scaled by `HALF` as residual blocks are."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A residual U-Net for images that is told the time."""
+"""A residual U-Net for images, conditioned on the time."""
 
 import itertools
 from collections.abc import Sequence
@@ -27,35 +27,41 @@ class UNet(Network):
 
     After Ho, Jain and Abbeel (2020), with the time as scale and shift of a norm (Dhariwal and
     Nichol 2021): ``blocks`` residual blocks at each size on the way down, two around attention in
-    the middle, and ``blocks + 1`` at each size on the way up, each of which also sees what one
-    step on the way down left. Sizes need not halve evenly: 7 shrinks to 4, and 4 grows to 8,
-    cropped to 7. A fresh network answers zero. It keeps the memory format of its input, or goes to
-    ``channels_last`` where its weights are, and compiles to one graph.
+    the middle, and ``blocks + 1`` at each size on the way up, each with a skip connection from one
+    step on the way down. Sizes need not halve evenly: 7 shrinks to 4, and 4 grows to 8, cropped to
+    7. A fresh network answers zero. The output is ``channels_last`` if the input or the weights
+    are. The network compiles to one graph.
 
     The defaults suit small images on a CPU: every size costs the same, for channels double as
-    pixels quarter. For 32 x 32 colours on a GPU, Ho et al. take ``channels=128:groups=32:
+    pixels quarter. For colour images of 32 x 32 on a GPU, Ho et al. take ``channels=128:groups=32:
     multipliers=(1,2,2,2):blocks=2:attention=(16,):heads=1:dropout=0.1``.
 
     Raises:
-        BadValue: for shapes that are no images, or options that contradict each other or them.
+        BadValue: for shapes that are no images, or options that contradict them or each other.
     """
 
     def __init__(
         self,
         in_shape: tuple[int, ...],
         out_shape: tuple[int, ...],
-        channels: Annotated[int, Gt(0), Doc("at the full size, times the first multiplier")] = 16,
+        channels: Annotated[
+            int, Gt(0), Doc("channels at the full size, before the first multiplier")
+        ] = 16,
         multipliers: Annotated[
-            tuple[int, ...], Doc("of the channels, for each size; each size is half the last")
+            tuple[int, ...],
+            Doc("factors of the channels, one for each size; each size is half the one before"),
         ] = (1, 2, 4),
-        blocks: Annotated[int, Gt(0), Doc("residual blocks at each size")] = 1,
+        blocks: Annotated[int, Gt(0), Doc("number of residual blocks at each size")] = 1,
         attention: Annotated[
-            tuple[int, ...], Doc("heights at which every block attends; the middle always does")
+            tuple[int, ...],
+            Doc("heights at which attention follows every block; the middle always has it"),
         ] = (),
-        heads: Annotated[int, Gt(0), Doc("of attention")] = 4,
-        groups: Annotated[int, Gt(0), Doc("of group norm")] = 8,
-        dropout: Annotated[float, Ge(0), Lt(1), Doc("probability, in residual blocks")] = 0.0,
-        classes: Annotated[int, Ge(0), Doc("number of labels; 0: none")] = 0,
+        heads: Annotated[int, Gt(0), Doc("number of heads of attention")] = 4,
+        groups: Annotated[int, Gt(0), Doc("groups of the group norms")] = 8,
+        dropout: Annotated[
+            float, Ge(0), Lt(1), Doc("probability of dropout in residual blocks")
+        ] = 0.0,
+        classes: Annotated[int, Ge(0), Doc("number of labels; 0 for none")] = 0,
     ) -> None:
         super().__init__(in_shape, out_shape)
         sizes = image_sizes(self.in_shape, self.out_shape, multipliers)
@@ -63,53 +69,60 @@ class UNet(Network):
             raise BadValue(f"channels = {channels} is not a multiple of groups = {groups}")
         widths = [channels * multiplier for multiplier in multipliers]
         attends = _attends([height for height, _ in sizes], widths, heads, attention)
-        self.classes, told = classes, 4 * channels
-        self.conditioning = Conditioning(told, told, classes)
+        self.classes, condition_width = classes, 4 * channels
+        self.conditioning = Conditioning(condition_width, condition_width, classes)
 
         def block(inputs: int, level: int, attend: bool) -> Block:
-            own = heads if attend else 0
-            return Block(inputs, widths[level], told, groups, dropout, own)
+            heads_here = heads if attend else 0
+            return Block(inputs, widths[level], condition_width, groups, dropout, heads_here)
 
-        width, kept, levels = widths[0], [widths[0]], range(len(widths))
+        width, skips, levels = widths[0], [widths[0]], range(len(widths))
         self.enter = conv(in_shape[0], width)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level in levels:
             if level:
                 self.down.append(Shrink(width))
-                kept.append(width)
+                skips.append(width)
             for _ in range(blocks):
                 self.down.append(block(width, level, attends[level]))
-                kept.append(width := widths[level])
+                skips.append(width := widths[level])
         self.middle = nn.ModuleList(block(width, levels[-1], attend) for attend in (True, False))
         for level in reversed(levels):
-            for place in range(blocks + 1):
-                grow = Upsample(width, widths[level]) if level < levels[-1] and not place else None
+            for number in range(blocks + 1):
+                grows = level < levels[-1] and number == 0
+                grow = Upsample(width, widths[level]) if grows else None
                 width = widths[level]
-                self.up.append(Join(grow, block(width + kept.pop(), level, attends[level])))
+                self.up.append(Join(grow, block(width + skips.pop(), level, attends[level])))
         self.norm = nn.GroupNorm(groups, width)
         self.leave = conv(width, out_shape[0], zero=True)
 
     def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
-        told = self.conditioning(c, y, z.dtype)
-        h, kept = descend(self.enter(z), told, self.down, self.middle)
+        conditioning = self.conditioning(c, y, z.dtype)
+        h, skips = descend(self.enter(z), conditioning, self.down, self.middle)
         for step in self.up:
-            h = step(h, kept.pop(), told)
+            h = step(h, skips.pop(), conditioning)
         return self.leave(F.silu(self.norm(h)))
 
 
 class Block(nn.Module):
-    """A residual block, with attention after it where ``heads`` is not 0."""
+    """A residual block, followed by attention unless ``heads`` is 0."""
 
     def __init__(
-        self, inputs: int, outputs: int, told: int, groups: int, dropout: float, heads: int
+        self,
+        inputs: int,
+        outputs: int,
+        condition_width: int,
+        groups: int,
+        dropout: float,
+        heads: int,
     ) -> None:
         super().__init__()
-        self.convs = ResBlock(inputs, outputs, told, groups, dropout)
+        self.convs = ResBlock(inputs, outputs, condition_width, groups, dropout)
         self.attention = Attention(outputs, heads, groups) if heads else nn.Identity()
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+    def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
         """``(B, outputs, H, W)``, from ``x (B, inputs, H, W)`` and the conditioning."""
-        return self.attention(self.convs(x, told))
+        return self.attention(self.convs(x, conditioning))
 
 
 class Shrink(nn.Module):
@@ -119,29 +132,29 @@ class Shrink(nn.Module):
         super().__init__()
         self.conv = conv(channels, channels, stride=2)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        """``(B, C, ceil(H / 2), ceil(W / 2))``; the conditioning is not looked at."""
+    def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
+        """``(B, C, ceil(H / 2), ceil(W / 2))``; the conditioning is not used."""
         return self.conv(x)
 
 
 class Join(nn.Module):
-    """A step on the way up: grow to the size of what was kept, if larger, and take it in."""
+    """A step on the way up: doubles the size if needed, then a block with a skip connection."""
 
     def __init__(self, grow: Upsample | None, block: Block) -> None:
         super().__init__()
         self.grow, self.block = grow, block
 
-    def forward(self, x: Tensor, kept: Tensor, told: Tensor) -> Tensor:
-        """``(B, outputs, H, W)``, from ``kept (B, C, H, W)`` and ``x`` of that size or half."""
+    def forward(self, x: Tensor, skip: Tensor, conditioning: Tensor) -> Tensor:
+        """``(B, outputs, H, W)``, from ``skip (B, C, H, W)`` and ``x`` of that size or half."""
         if self.grow is not None:
-            x = self.grow(x, kept.shape[2:])
-        return self.block(torch.cat([x, kept], 1), told)
+            x = self.grow(x, skip.shape[2:])
+        return self.block(torch.cat([x, skip], 1), conditioning)
 
 
 def _attends(
     heights: Sequence[int], widths: Sequence[int], heads: int, attention: Sequence[int]
 ) -> list[bool]:
-    """Whether blocks attend at each height on the way down."""
+    """Whether attention follows the blocks, for each height on the way down."""
     for height in attention:
         if height not in heights:
             listed = ", ".join(map(str, heights))
