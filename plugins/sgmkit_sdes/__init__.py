@@ -1,4 +1,9 @@
-"""Forward processes, of one phase and of more: each a linear SDE."""
+"""Forward processes: linear SDEs of one phase (VP, VE and others) and of more (Langevin).
+
+Read `vp` first, for a process on a clock; `linear_flow` is one that states its mean and standard
+deviation. `ve` and `cosine` have one phase as well; `cld`, `psld` and `hold` have several, and
+`phase_space` is what the first two of them share. Modules import `sgmkit` and `sgmkit.processes`.
+"""
 
 from collections.abc import Iterator
 

@@ -10,17 +10,18 @@ from typing_extensions import Doc
 
 from sgmkit import ClockedSDE
 from sgmkit.processes import Matrix
-from sgmkit_sdes.phase_space import start, stationary_precision
+from sgmkit_sdes.phase_space import start_covariance, stationary_precision
 
 
 @dataclass(frozen=True)
 class CLD(ClockedSDE):
     """``dx = v/M dtau``, ``dv = -(x + Gamma v/M) dtau + sqrt(2 Gamma) dw``, ``Gamma = 2 sqrt(M)``.
 
-    Dockhorn, Vahdat & Kreis 2022, eq. 5, on the clock ``tau = int beta``,
-    ``beta(t) = beta_0 + beta_1 t`` (beta_1 is a slope). The velocity starts as N(0, gamma M); the
-    stationary law is N(0, 1) x N(0, M). ``numerical_eps`` is variance that u_0 really has, in both
-    phases: it bounds the score near t = 0, and every identity holds for the data blurred by it.
+    Dockhorn, Vahdat & Kreis 2022, eq. 5, on the clock ``dtau = beta(t) dt`` with
+    ``beta(t) = beta_0 + beta_1 t``: beta_1 is the slope, and not beta at t = 1. The velocity starts
+    as N(0, gamma M); the stationary law is N(0, 1) x N(0, M). Both phases of u_0 have
+    ``numerical_eps`` as additional variance, which bounds the score near t = 0: the process is an
+    exact one for data blurred by so much.
     """
 
     beta_0: Annotated[float, Gt(0), Doc("beta at t = 0")] = 4.0
@@ -41,7 +42,7 @@ class CLD(ClockedSDE):
 
     @property
     def start_cov(self) -> Matrix:
-        return start(self.m_inv, self.gamma, self.numerical_eps)
+        return start_covariance(self.m_inv, self.gamma, self.numerical_eps)
 
     @property
     def precision(self) -> Matrix:

@@ -13,18 +13,19 @@ from sgmkit import ClockedSDE
 
 
 def _diagonal(*entries: float) -> tuple[tuple[float, ...], ...]:
+    """The diagonal matrix with these entries."""
     return tuple(tuple(x * (i == j) for j in range(len(entries))) for i, x in enumerate(entries))
 
 
 @dataclass(frozen=True)
 class HOLD(ClockedSDE):
-    """``du_i = (g_i u_{i+1} - g_{i-1} u_{i-1}) dtau``, the last with friction xi and all the noise.
+    """``du_i = (g_i u_{i+1} - g_{i-1} u_{i-1}) dtau``; the last has friction xi and the noise.
 
-    Shi & Liu 2024, critically damped on the clock ``tau = beta t``: with n the order and
-    ``lam = sqrt(2 n - 3)``, ``xi = n lam`` and ``g_{n-i} = lam sqrt((n^2 - i^2) / (4 i^2 - 1))``
-    make ``(A + lam I)^n = 0``. Order 2 is CLD of unit mass, order 3 the paper's process (TOLD).
-    The stationary law is ``N(0, 1/L)`` in every phase; all but the data start as N(0, gamma/L).
-    ``numerical_eps`` is variance that u_0 really has, in all phases, as in CLD.
+    Shi & Liu 2024, on the clock ``tau = beta t``. With n the order, ``lam = sqrt(2 n - 3)``,
+    ``xi = n lam`` and ``g_{n-i} = lam sqrt((n^2 - i^2) / (4 i^2 - 1))`` give critical damping,
+    ``(A + lam I)^n = 0``. Order 2 is CLD of unit mass, order 3 the process of the paper (TOLD). The
+    stationary law is ``N(0, 1/L)`` in every phase; all phases but the data start as N(0, gamma/L).
+    All phases of u_0 have ``numerical_eps`` as additional variance, as in CLD.
     """
 
     order: Annotated[int, Ge(2), Doc("number of phases: the data and its chain")] = 3
@@ -45,7 +46,7 @@ class HOLD(ClockedSDE):
 
     @property
     def friction(self) -> float:
-        """xi, of the last phase."""
+        """xi, the friction of the last phase."""
         return self.order * math.sqrt(2 * self.order - 3)
 
     @property

@@ -14,10 +14,10 @@ from sgmkit import ScheduleSDE
 class LinearFlow(ScheduleSDE):
     """``u_t = (1 - t) x + (sigma_min + (1 - sigma_min) t) eps``, data at t = 0.
 
-    Lipman et al. 2023, eq. 22 (their time is 1 - t), and, with sigma_min = 0, the rectified flow of
-    Liu, Gong & Liu 2023. A Gaussian path like any other: its probability flow has the velocity
-    ``E[eps - x | u_t]``. At t = 1 nothing is left of the data and F and D are infinite: time ends
-    at 0.999, with a signal-to-noise ratio of 1e-6.
+    Lipman et al. 2023, eq. 22 (their time is 1 - t); with sigma_min = 0 the rectified flow of Liu,
+    Gong & Liu 2023, whose probability flow has the velocity ``E[eps - x | u_t]``. At t = 1 nothing
+    is left of the data, and F and D are infinite: time ends at 0.999, where the signal-to-noise
+    ratio is 1e-6.
     """
 
     sigma_min: Annotated[float, Ge(0), Lt(1), Doc("standard deviation of u_0 given x")] = 0.0

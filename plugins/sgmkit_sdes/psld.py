@@ -1,4 +1,4 @@
-"""Phase-space Langevin diffusion: noise enters the data as well as the momentum."""
+"""Phase-space Langevin diffusion: noise enters the data as well as the velocity."""
 
 import math
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from typing_extensions import Doc
 
 from sgmkit import ClockedSDE
 from sgmkit.processes import Matrix
-from sgmkit_sdes.phase_space import start, stationary_precision
+from sgmkit_sdes.phase_space import start_covariance, stationary_precision
 
 
 @dataclass(frozen=True)
 class PSLD(ClockedSDE):
-    """``dx = (-Gx x + m/M)/2 dtau + sqrt(Gx) dw_x``, ``dm = (-x - nu m)/2 dtau + sqrt(M nu) dw_m``.
+    """``dx = (-Gx x + v/M)/2 dtau + sqrt(Gx) dw_x``, ``dv = (-x - nu v)/2 dtau + sqrt(M nu) dw_v``.
 
-    Pandey & Mandt 2023, critically damped, ``nu = Gx + 2/sqrt(M)``, on the clock ``tau = beta t``.
-    The momentum starts as N(0, gamma M); the stationary law is N(0, 1) x N(0, M).
-    Without noise in x it is CLD at half the paper's beta. ``numerical_eps`` is variance that u_0
-    really has, in both phases, as in CLD.
+    Pandey & Mandt 2023 (their momentum m is our v), critically damped by ``nu = Gx + 2/sqrt(M)``,
+    on the clock ``tau = beta t``. The velocity starts as N(0, gamma M); the stationary law is
+    N(0, 1) x N(0, M). With ``Gx = 0`` it is CLD with half of its beta. Both phases of u_0 have
+    ``numerical_eps`` as additional variance, as in CLD.
     """
 
     beta: Annotated[float, Gt(0), Doc("rate of the clock; CLD's beta is half of it")] = 8.0
     m_inv: Annotated[float, Gt(0), Doc("inverse mass 1/M")] = 4.0
     gamma_x: Annotated[float, Ge(0), Doc("friction and noise of the data; 0 is CLD")] = 0.01
-    gamma: Annotated[float, Ge(0), Doc("variance of m_0, in units of M")] = 0.04
+    gamma: Annotated[float, Ge(0), Doc("variance of v_0, in units of M")] = 0.04
     numerical_eps: Annotated[float, Ge(0), Doc("variance added to both phases at t = 0")] = 1e-9
 
     phases = 2
@@ -37,7 +37,7 @@ class PSLD(ClockedSDE):
 
     @property
     def nu(self) -> float:
-        """Friction of the momentum: critical for ``(Gx - nu)^2 = 4/M``."""
+        """Friction of the velocity; critical damping is ``(Gx - nu)^2 = 4/M``."""
         return self.gamma_x + 2 * math.sqrt(self.m_inv)
 
     @property
@@ -50,7 +50,7 @@ class PSLD(ClockedSDE):
 
     @property
     def start_cov(self) -> Matrix:
-        return start(self.m_inv, self.gamma, self.numerical_eps)
+        return start_covariance(self.m_inv, self.gamma, self.numerical_eps)
 
     @property
     def precision(self) -> Matrix:

@@ -1,4 +1,4 @@
-"""Processes that add noise and leave the data where it is."""
+"""Variance-exploding processes: noise is added, and the data are not scaled."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sgmkit import ClockedSDE
 class VE(ClockedSDE):
     """``du = sqrt(d sigma^2/dt) dw``, ``sigma(t) = sigma_min (sigma_max/sigma_min)^t``.
 
-    Song et al. 2021, eq. 9. ``u_0`` already carries variance ``sigma_min^2``.
+    Song et al. 2021, eq. 9. The variance of ``u_0`` given the data is ``sigma_min^2``.
     """
 
     sigma_min: Annotated[float, Gt(0), Doc("standard deviation at t = 0")] = 0.01

@@ -1,4 +1,4 @@
-"""Processes that keep the variance of unit-variance data at (or below) one."""
+"""Variance-preserving processes: data of variance one keep it, or less of it (sub-VP)."""
 
 import math
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ BetaMax = Annotated[float, Gt(0), Doc("beta at t = 1")]
 
 
 def _beta_integral(beta_min: float, beta_max: float, t: Tensor) -> Tensor:
+    """Integral of ``beta(t) = beta_min + (beta_max - beta_min) t`` from 0 to t."""
     return t * (beta_min + t * (beta_max - beta_min) / 2)
 
 
@@ -23,7 +24,7 @@ def _beta_integral(beta_min: float, beta_max: float, t: Tensor) -> Tensor:
 class VP(ClockedSDE):
     """``du = -beta(t)/2 u dt + sqrt(beta(t)) dw`` with beta linear in t (Song et al. 2021, eq. 11).
 
-    The clock is the integral of beta; the stationary law is N(0, 1).
+    The clock is the integral of beta from 0 to t; the stationary law is N(0, 1).
     """
 
     beta_min: BetaMin = 0.1
@@ -44,10 +45,10 @@ class VP(ClockedSDE):
 
 @dataclass(frozen=True)
 class Geometric(ClockedSDE):
-    """VP's matrices on a clock that makes the variance a geometric sequence (LSGM, app. B).
+    """VP's matrices on a clock for which the variance grows geometrically (LSGM, app. B).
 
-    ``sigma_t^2 = sigma2_min (sigma2_max/sigma2_min)^t - sigma2_min + sigma2_0``; the default
-    ``sigma2_0 = sigma2_min`` makes it purely geometric. beta reaches 1e4 at t = 1.
+    ``sigma_t^2 = sigma2_min (sigma2_max/sigma2_min)^t - sigma2_min + sigma2_0``, an exponential
+    in t for the default ``sigma2_0 = sigma2_min``. beta reaches 1e4 at t = 1.
     """
 
     sigma2_min: Annotated[float, Gt(0), Doc("smallest variance")] = 3e-5
@@ -79,7 +80,10 @@ class Geometric(ClockedSDE):
 
 @dataclass(frozen=True)
 class SubVP(ScheduleSDE):
-    """Sub-VP: VP's mean, and VP's variance as standard deviation (Song et al. 2021, eq. 13)."""
+    """Sub-VP: VP's mean, and a standard deviation that is VP's variance (Song et al. 2021, eq. 13).
+
+    With ``sigma2_0`` the variance of u_0, which shrinks as the mean does, is added.
+    """
 
     beta_min: BetaMin = 0.1
     beta_max: BetaMax = 20.0

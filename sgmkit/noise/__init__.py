@@ -1,8 +1,11 @@
-"""Randomness as an argument: noise by sample id, recorded noise, Brownian paths.
+"""Randomness as an argument: every function that draws takes a `Noise`.
 
-Read `seeded_noise` first; `counter` makes its numbers, `recorded` replays given draws, `brownian`
-serves adaptive SDE solvers, and `seeding` guards torch's own generator. This room imports torch,
-numpy and nothing of sgmkit but errors.
+Read `base` first (what a `Noise` is), then `seeded_noise` (noise that is a function of seed,
+stream, sample id and draw number) and `counter`, which generates its numbers. `recorded` replays
+draws that were recorded, `brownian` makes paths for adaptive SDE solvers, and `seeding` makes what
+torch draws from its global generator (initial weights, dropout) a function of a seed.
+
+This package is public. It imports torch, numpy, `sgmkit.errors` and `sgmkit._util`.
 """
 
 from sgmkit.noise.base import Noise

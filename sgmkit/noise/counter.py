@@ -1,11 +1,11 @@
-"""Random words and numbers as functions of two keys and a place: splitmix64 and Box-Muller.
+"""Random words and numbers as functions of two keys and an index: splitmix64 and Box-Muller.
 
 Word w of a row with keys a and b is the splitmix64 finaliser (Steele, Lea and Flood 2014) of
-``a + w * golden`` with b added between its rounds. A word makes a Box-Muller pair, elements 2w and
-2w + 1 of the row, or one uniform number.
+``a + w * GOLDEN``, with b added between its rounds. A word makes two normal numbers (Box-Muller),
+elements 2w and 2w + 1 of the row, or one uniform number.
 
-The same lines run on arrays of numpy, which has the cheaper elementwise functions on a CPU, and on
-tensors of any other device: `xp` is the library, numpy or torch, whose functions share their names.
+The code runs on numpy arrays, whose elementwise functions are cheaper on a CPU, and on tensors of
+any other device: ``xp`` is the library, numpy or torch, where the functions have the same names.
 """
 
 import math
@@ -24,7 +24,7 @@ _ROUND_1, _ROUND_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 
 
 
 def mixed(x: Array, key: Array | int = 0) -> Array:
-    """The finaliser in place, with ``key`` added between its two rounds."""
+    """Apply the finaliser to ``x`` in place, with ``key`` added between its two rounds."""
     xp = _library(x)
     spare, shift = xp.empty_like(x), _right_shift(xp)
 
@@ -45,16 +45,17 @@ def mixed(x: Array, key: Array | int = 0) -> Array:
 def words(a: Array, b: Array, count: int) -> Array:
     """``(R, count)`` random 64-bit words for the R rows with keys ``a`` and ``b``, ``(R,)``."""
     on_device = isinstance(a, Tensor)
-    place = torch.arange(count, device=a.device) if on_device else np.arange(count, dtype=np.int64)
-    if count < len(a):  # the longer axis innermost: loops of two numbers cost tenfold
-        return mixed(a + (place * GOLDEN)[:, None], b).T
-    return mixed(a[:, None] + place * GOLDEN, b[:, None])
+    index = torch.arange(count, device=a.device) if on_device else np.arange(count, dtype=np.int64)
+    if count < len(a):  # the longer axis innermost: loops over two numbers take ten times as long
+        return mixed(a + (index * GOLDEN)[:, None], b).T
+    return mixed(a[:, None] + index * GOLDEN, b[:, None])
 
 
 def fill_normal(out: Array, a: Array, b: Array) -> None:
     """Fill ``out (R, n)`` with standard normal numbers.
 
-    31 bits of a word make the radius, the other half of it the angle in [-pi, pi].
+    ``z = sqrt(-2 log v) (cos phi, sin phi)``: the lower 31 bits of a word make v in (0, 1), its
+    upper half the angle phi in [-pi, pi).
     """
     xp, half = _library(out), out.shape[1] // 2
     word = words(a, b, out.shape[1] - half)
@@ -72,7 +73,7 @@ def fill_normal(out: Array, a: Array, b: Array) -> None:
 
 
 def fill_uniform(out: Array, a: Array, b: Array, bits: int) -> None:
-    """Fill ``out (R, n)`` with the centres of ``2^bits`` equal parts of (0, 1)."""
+    """Fill ``out (R, n)`` with uniform numbers: centres of ``2^bits`` equal parts of (0, 1)."""
     xp = _library(out)
     word = words(a, b, out.shape[1])
     out[...] = (word >> (64 - bits)) & ((1 << bits) - 1)
@@ -85,5 +86,5 @@ def _library(x: Array) -> ModuleType:
 
 
 def _right_shift(xp: Any) -> Any:
-    """The bitwise shift, which numpy before version 2 knows by one name only."""
+    """The bitwise shift to the right; numpy before version 2 does not have torch's name for it."""
     return np.right_shift if xp is np else torch.bitwise_right_shift

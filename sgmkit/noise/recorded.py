@@ -1,4 +1,4 @@
-"""Noise that was recorded: for reference numbers."""
+"""Recorded noise: a solver is run on the draws of another implementation."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -11,15 +11,16 @@ from sgmkit.noise.base import Noise, check_like, positions
 
 
 class NoiseExhausted(UserError, IndexError):
-    """More draws were asked of recorded noise than were recorded."""
+    """A solver draws more often than there are recorded draws."""
 
 
 class RecordedNoise(Noise):
-    """Replays given draws in order, whatever the stream and the law: for reference numbers.
+    """Replays recorded draws in their order, whatever the stream and the distribution.
 
     Args:
-        draws: ``(B, ...)`` with one B; sample ids are 0 to B - 1. A draw serves any event of as
-            many elements. No draws at all suit a solver that draws nothing, for any B.
+        draws: ``(B, ...)`` each, with the same B; the sample ids are 0 to B - 1. A draw may have
+            another shape than the event, if it has as many elements. An empty sequence suits a
+            solver that draws nothing, for any B.
     """
 
     recorded = True
@@ -39,11 +40,11 @@ class RecordedNoise(Noise):
         for i, number in zip(self.ids.tolist(), self._drawn[self.ids].tolist(), strict=True):
             if number == count:
                 raise NoiseExhausted(f"all {count} recorded draws are used; record more of them")
-            row, wanted = self._draws[number][i], like.shape[1:]
-            if row.numel() != wanted.numel():
-                shapes = f"{tuple(row.shape)}, not {tuple(wanted)}"
+            row, event = self._draws[number][i], like.shape[1:]
+            if row.numel() != event.numel():
+                shapes = f"{tuple(row.shape)}, not {tuple(event)}"
                 raise BadValue(f"recorded draw {number} has event shape {shapes}")
-            rows.append(row.reshape(wanted))
+            rows.append(row.reshape(event))
         self._drawn[self.ids] += 1
         return torch.stack(rows).to(like) if rows else torch.empty_like(like)
 

@@ -1,19 +1,21 @@
-"""Counter-based noise: every number is a function of what it is for, not of what came before.
+"""Counter-based noise: every number is a function of what it is for, not of earlier draws.
 
-A draw of `SeededNoise` depends on (seed, stream, sample id, draw number, element) and on nothing
-else, so sample 17 meets the same noise in a batch of 1 or of 64, in any order, in any number of
-processes; solvers with one seed are compared on paired noise. A ``torch.Generator`` cannot do that:
-its n-th number belongs to whoever asks n-th, and differs between devices.
+A number of `SeededNoise` depends on (seed, stream, sample id, draw number, element) and on nothing
+else. So sample 17 has the same noise in a batch of 1 or of 64, in any order and with any number of
+processes, and solvers with the same seed are compared on paired noise. A ``torch.Generator`` cannot
+do that: its n-th number goes to the n-th caller, and differs between devices.
 
-Construction: BLAKE2b of (seed, stream path) gives four constants; the finaliser of `counter`,
-applied to a sample's id and these, two 64-bit keys; applied to each key and a draw's number, the
-two keys of a row of numbers, the flattened event of the draw. Requests that repeat are generated
-ahead in growing blocks, which changes the cost and no number.
+Construction: BLAKE2b of the seed and the names of the stream gives four constants. The finaliser of
+`counter`, applied to a sample id with these constants, gives the two 64-bit keys of the sample;
+applied to these and the number of a draw, it gives the two keys of a row of numbers, which is the
+flattened event of that draw. Draws of a kind that repeats are generated ahead in growing blocks,
+which changes the cost and no number.
 
-Limits: words and uniforms are the same everywhere; normal numbers pass through the library's log,
-cos and sin, whose last bit may differ between devices and builds. They end at 6.66 standard
-deviations. Float32 and float64 share the integers and differ by rounding (up to 3e-4 where a
-pair's radius is near zero); half precision is rounded float32. Not for cryptography.
+Limits: uniform numbers are the same everywhere; normal numbers go through the log, cos and sin of
+numpy or torch, whose last bit may differ between devices and builds. Normal numbers are at most
+6.66. Float32 and float64 numbers are made from the same integers and differ by rounding (up to
+3e-4, where the radius of a Box-Muller pair is near zero); half precision is rounded float32. This
+is no generator for cryptography.
 """
 
 import hashlib
@@ -31,14 +33,15 @@ from sgmkit.errors import BadValue
 from sgmkit.noise.base import Noise, check_like, positions
 from sgmkit.noise.counter import GOLDEN, fill_normal, fill_uniform, mixed
 
-_AHEAD = 256
-"""Most draws generated ahead."""
-_GUESS, _TOLD = 1 << 17, 1 << 20
-"""Most numbers generated ahead on a CPU: on a guess, and for draws that were announced."""
-_BLOCK = 4 * _TOLD
-"""Bytes of such a block."""
+_MOST_AHEAD = 256
+"""Largest number of draws that are generated ahead."""
+_GUESSED, _ANNOUNCED = 1 << 17, 1 << 20
+"""Largest number of numbers generated ahead on a CPU: for draws that are guessed to follow, and for
+draws that `SeededNoise.expect` announced."""
+_BLOCK = 4 * _ANNOUNCED
+"""Size in bytes of a block of memory for the latter in float32."""
 _FREE: list[np.ndarray] = []
-"""Blocks that nothing uses any more."""
+"""Blocks of memory that are not in use."""
 
 
 def _sample_keys(seed: int, path: tuple[str, ...], ids: np.ndarray) -> np.ndarray:
@@ -52,17 +55,18 @@ def _sample_keys(seed: int, path: tuple[str, ...], ids: np.ndarray) -> np.ndarra
 
 
 class _Stream:
-    """What all views of one stream share."""
+    """The state of one stream, shared by all views of it (see `SeededNoise.select`)."""
 
     def __init__(self, seed: int, path: tuple[str, ...], ids: Tensor) -> None:
         self.seed, self.path, self.ids = seed, path, ids
-        self.drawn = np.zeros(len(ids), np.int64)  # draws that each sample has had
-        self.owner: SeededNoise | None = None  # drew last: its latest draws are not in `drawn` yet
+        self.drawn = np.zeros(len(ids), np.int64)  # number of draws so far for each sample
+        # The view that drew last, whose latest draws are not counted in `drawn` yet.
+        self.owner: SeededNoise | None = None
         self.children: dict[str, _Stream] = {}
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """Two 64-bit keys per sample, ``(2, N)``: not for streams that only have streams."""
+        """Two 64-bit keys per sample, ``(2, N)``; never needed if only sub-streams are used."""
         return _sample_keys(self.seed, self.path, self.ids.numpy())
 
 
@@ -71,7 +75,7 @@ class SeededNoise(Noise):
 
     Args:
         seed: an integer in [0, 2^63).
-        sample_ids: ``(B,)`` distinct int64 numbers: they, not positions, choose the noise.
+        sample_ids: ``(B,)`` distinct int64 numbers, which choose the noise, whatever their order.
     """
 
     def __init__(self, seed: int, sample_ids: Sequence[int] | Tensor) -> None:
@@ -85,10 +89,10 @@ class SeededNoise(Noise):
         self._stream, self._index, self.ids = stream, index, ids
         self._streams: dict[str, Self] = {}
         self._request: tuple[object, ...] = ()
-        self._run = 0  # draws in a row with this request
-        self._uncounted = 0
-        self._expected = 0
-        self._ahead: list[Tensor] = []  # next draw last
+        self._run = 0  # counted draws in a row with this request
+        self._uncounted = 0  # draws that are not in the stream's counters yet
+        self._expected = 0  # announced draws that are not generated yet
+        self._ahead: list[Tensor] = []  # generated draws, the next one last
         return self
 
     def __call__(self, like: Tensor) -> Tensor:
@@ -126,7 +130,7 @@ class SeededNoise(Noise):
         return self._ahead.pop()
 
     def _begin(self, like: Tensor, request: tuple[object, ...]) -> None:
-        """Another view or another kind of draw: settle the counters, drop what lies ahead."""
+        """Start on another view or kind of draw: bring counters up to date, drop draws ahead."""
         check_like(like, len(self.ids))
         for view in (self._stream.owner, self):
             if view is not None:
@@ -135,26 +139,31 @@ class SeededNoise(Noise):
         self._stream.owner, self._request = self, request
 
     def _settle(self) -> None:
+        """Add this view's latest draws to the counters of the stream."""
         self._stream.drawn[self._index] += self._uncounted
         self._run += self._uncounted
         self._uncounted = 0
 
-    @torch.inference_mode(False)  # or a block could not be used in training later
+    @torch.inference_mode(False)  # so that training can use the rest of the block
     def _refill(self, like: Tensor, law: str) -> None:
-        """Generate as many draws as were announced or this run has made, within bounds."""
+        """Generate as many draws as were announced or as were made in a row, within bounds.
+
+        The bounds differ because a CPU needs blocks that fit its cache, a GPU few kernel launches.
+        """
         self._settle()
-        on_cpu, size = like.device.type == "cpu", max(1, like.numel())  # cache, kernel launches
-        guess = min(self._run, (_GUESS if on_cpu else 1 << 22) // size)
-        told = min(self._expected, (_TOLD if on_cpu else 1 << 24) // size)
-        draws = max(1, min(max(guess, told), _AHEAD))
+        on_cpu, size = like.device.type == "cpu", max(1, like.numel())
+        guessed = min(self._run, (_GUESSED if on_cpu else 1 << 22) // size)
+        announced = min(self._expected, (_ANNOUNCED if on_cpu else 1 << 24) // size)
+        draws = max(1, min(max(guessed, announced), _MOST_AHEAD))
         self._expected = max(0, self._expected - draws)
-        block = self._generate(like, law, draws, (_GUESS if on_cpu else 1 << 22) // 2)
+        block = self._generate(like, law, draws, (_GUESSED if on_cpu else 1 << 22) // 2)
         self._ahead = list(block.to(like.dtype).view(draws, *like.shape).unbind(0))[::-1]
 
     def _generate(self, like: Tensor, law: str, draws: int, piece: int) -> Tensor:
         """The next ``draws`` draws, ``(draws * B, n)`` with n the size of an event.
 
-        In pieces of so many numbers: memory that stays in the cache and that malloc keeps.
+        In pieces of ``piece`` numbers: temporary arrays that stay in the cache, and that malloc
+        reuses.
         """
         size, n = len(self._index), math.prod(like.shape[1:])
         block = _memory(draws * size, n, like)
@@ -177,10 +186,10 @@ class SeededNoise(Noise):
 
 
 def _memory(rows: int, n: int, like: Tensor) -> Tensor:
-    """``(rows, n)`` float64 if ``like`` is, else float32.
+    """An uninitialised tensor ``(rows, n)``: float64 if ``like`` is, else float32.
 
-    A large one on a CPU is lent, and comes back when the last tensor on it is gone: the first touch
-    of a fresh page costs about as much as making the numbers for it.
+    A large one on a CPU takes a block of `_FREE`, and gives it back when the last tensor that uses
+    it is gone: the first write to fresh memory costs about as much as generating the numbers.
     """
     double = like.dtype == torch.float64
     size = rows * n * (8 if double else 4)
@@ -199,12 +208,12 @@ def _return(memory: np.ndarray) -> None:
 
 
 def _bits(dtype: torch.dtype) -> int:
-    """As many bits of a uniform number as leave it exact once centred."""
+    """Number of random bits of a uniform number, so that the centre of its part is exact."""
     return round(-math.log2(torch.finfo(dtype).eps))
 
 
 def _checked_ids(sample_ids: Sequence[int] | Tensor) -> Tensor:
-    """A private copy on the CPU, ``(N,)`` int64."""
+    """A copy of the ids on the CPU, ``(N,)`` int64, or `BadValue` for what cannot be ids."""
     try:
         ids = torch.as_tensor(sample_ids).cpu()
     except (TypeError, ValueError, RuntimeError):

@@ -1,8 +1,8 @@
-"""Randomness that libraries take from the global generator, made a function of what it is for.
+"""Torch's global generator, set from a seed and a purpose for as long as a block of code runs.
 
-Initial weights and dropout come from torch's global generator. Inside `seeded` that generator is
-set from a seed and a purpose, and put back afterwards: what is drawn depends on neither the past
-nor the number of processes, so nothing needs saving to resume.
+Initial weights and dropout are drawn from the global generator. Inside `seeded` they depend on the
+seed and the purpose only, and not on what was drawn before or on the number of processes: a resumed
+training need not restore any generator.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ import torch
 
 @contextmanager
 def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Global torch randomness as a function of ``seed`` and ``purpose``; restored on leaving."""
+    """Set torch's global generators from ``seed`` and ``purpose``; restore them on leaving."""
     text = "/".join(map(str, (seed, *purpose))).encode()
     number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
-    # The generators themselves: torch.manual_seed asks every backend, which takes 50 times longer.
+    # Not by torch.manual_seed: it visits every backend, which takes 50 times as long.
     generators = [torch.default_generator]
     if torch.cuda.is_initialized():
         generators += torch.cuda.default_generators

@@ -1,10 +1,16 @@
 """Forward processes: linear SDEs on a few phases, their kernels, and what follows from them.
 
-Read `matrices` (k x k algebra), then `sde` (what a process is), `score` (noise, score, data and
-velocity from one another), `prediction` (what a network may answer), `weighting` and
-`time_sampling` (the training loss), `cross_entropy` (what latents cost), `gddim` (the factor R) and
-`variable` (variables of a time grid). This room imports torch and nothing of sgmkit but errors and
-small tools.
+Read `sde` first (what a process and its perturbation kernel are); `matrices` is the k x k algebra
+beneath it. Then `score` (score, data and velocity from the noise prediction), `prediction` (the
+targets a network may predict instead of the noise), `weighting`, `snr` and `time_sampling` (the
+training loss), `cross_entropy` (the cost of latents under a process), `gddim` (the probability flow
+of one data point, and its factor R) and `variable` (variables in which solvers place times).
+
+This package is public. It imports torch, `sgmkit.errors` and `sgmkit._util`, of which it re-exports
+`Memo`, `remembered` and `over_event`.
+
+Letters: u state ``(B, k, *event)``, k phases, r of them driven by noise (the last ones), t time in
+``[0, T]``, ``()`` or ``(B,)``; ``(*t, ...)`` is the shape of t, followed by more axes.
 """
 
 from sgmkit._util.memo import Memo, remembered

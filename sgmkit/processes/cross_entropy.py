@@ -1,14 +1,17 @@
-r"""What a state at the cut-off knows of the data, and what the horizon has forgotten: closed forms.
+r"""The cross entropy of a latent under a score-based prior: its terms that are closed forms.
 
-A latent model's latent is the state u_e at the cut-off e. Its cross entropy to a prior that ends
-in N(0, prior_cov) is, for scores that are exact (else a bound), with kernels given z:
+The prior of a latent model is a process that ends at a cut-off e > 0, so that its samples are
+states u_e. The cross entropy of u_e given a latent z is bounded by (equality for an exact score)
 
-    CE(q(u_e) || p(u_e)) = H(N(., S_e)) + E_t[1/2 e^T W e / r(t)] + KL(N(m_T z, S_T) || prior)
+    CE(q(u_e) || p(u_e)) <= H(N(., S_e)) + E_t[1/2 e^T W e / r(t)] + KL(N(m_T z, S_T) || prior)
 
-over all phases and coordinates, for every linear SDE (LSGM, Vahdat et al. 2021, theorem 1, is k = 1
-without the last term). A Gaussian encoder ``N(mu, s^2)`` makes ``u_e`` Normal with covariance
-``S_e + s^2 m_e m_e^T``, of entropy ``H(N(., S_e)) + 1/2 log(1 + s^2 |rho_e|^2)``: the large and
-equal parts cancel in the divergence, and are never computed there.
+over all phases and coordinates, with kernels given z, e the error of the noise prediction, W the
+likelihood weighting and r the density of t. This is LSGM's theorem 1 (Vahdat et al. 2021; k = 1,
+without the last term) for every linear SDE.
+
+An encoder ``N(mu, s^2)`` makes u_e Normal with covariance ``S_e + s^2 m_e m_e^T``, whose entropy is
+``H(N(., S_e)) + 1/2 log(1 + s^2 |rho_e|^2)``. In the divergence of the encoder from the prior the
+large terms ``H(N(., S_e))`` cancel, and are not computed.
 """
 
 import math
@@ -23,40 +26,48 @@ from sgmkit.processes.weighting import weighted_square
 
 
 def kernel_entropy(kernel: Kernel) -> Tensor:
-    """``H(N(., S_t))`` of one coordinate's k phases, nats, ``(*t)``."""
+    """Entropy ``H(N(., S_t))`` of the k phases of one coordinate, ``(*t)``, in nats."""
     k = kernel.mean.shape[-1]
     volume = kernel.chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     return volume + 0.5 * k * (1 + math.log(2 * math.pi))
 
 
 def mutual_information(kernel: Kernel, std: Tensor) -> Tensor:
-    """``1/2 log(1 + s^2 |rho|^2)``: entropy that a spread s of the data adds to u, nats.
+    """``1/2 log(1 + s^2 |rho|^2)``: what u_t tells about data N(., s^2), in nats.
+
+    It is the entropy of u_t less that of u_t given the data.
 
     Args:
         kernel: at one time.
-        std: s, of any shape; differentiable.
+        std: s, of any shape; the result has its shape and is differentiable in it.
     """
     return 0.5 * torch.log1p(float(kernel.snr) * std.square())
 
 
 def prior_divergence(sde: LinearSDE, z: Tensor) -> Tensor:
-    """``KL(N(m_T z, S_T) || N(0, prior_cov))`` by coordinate, nats, like z; differentiable."""
+    """``KL(N(m_T z, S_T) || N(0, prior_cov))`` of each coordinate, in nats, like z.
+
+    The divergence of the state at the horizon from the prior; differentiable in z.
+    """
     kernel = sde.kernel(torch.tensor(sde.horizon, dtype=torch.float64))
     factor = torch.linalg.cholesky(sde.prior_cov())
     spread = torch.linalg.solve_triangular(factor, kernel.chol, upper=False)
     mean = torch.linalg.solve_triangular(factor, kernel.mean[:, None], upper=False)
+    # 1/2 (tr P^-1 S_T - k) - 1/2 log det(P^-1 S_T), and 1/2 z^2 m_T^T P^-1 m_T, P = prior_cov
     fixed = 0.5 * (spread.square().sum() - sde.phases) - spread.diagonal().log().sum()
     return float(fixed) + 0.5 * float(mean.square().sum()) * z.square()
 
 
 def normal_excess(kernel: Kernel, var: float, z: Tensor) -> Tensor:
-    """What z costs more than noise, were the prior's data N(0, var): nats, like z; differentiable.
+    """``KL(N(m z, S) || N(0, S + c m m^T))`` of each coordinate, in nats, like z.
 
-    ``1/2 log(1 + c snr) - 1/2 c snr / (1 + c snr) + 1/2 z^2 snr / (1 + c snr)``: the divergence of
-    N(m z, S) from N(0, S + c m m^T).
+    ``1/2 log(1 + c snr) - 1/2 c snr / (1 + c snr) + 1/2 z^2 snr / (1 + c snr)``: the cross entropy
+    of the state given z, less its entropy, under a prior whose data are N(0, c). Differentiable.
 
     Args:
         kernel: at one time.
+        var: c.
+        z: of any shape.
     """
     power = float(var * kernel.snr)
     share = power / (1 + power)
@@ -66,23 +77,25 @@ def normal_excess(kernel: Kernel, var: float, z: Tensor) -> Tensor:
 def control_variate(
     sde: LinearSDE, kernel: Kernel, weight: Tensor, z: Tensor, u: Tensor, eps: Tensor, t_min: float
 ) -> Tensor:
-    """What Normal data would cost by one draw, less its mean: like z, differentiable.
+    """A control variate of the score term of the cross entropy: like z, of mean zero.
 
-    An estimate of the cross entropy has nearly all of its noise in common with that of a Normal
-    prior, whose mean is known: less this it keeps its mean, and only what the prior knows beyond a
-    Normal is left to chance, in its value and in its gradient.
+    It is the score term under the score of data N(0, c), with the same times and noise, less its
+    mean, which is a closed form. The estimate of the cross entropy with the learned score has
+    nearly all of its variance in common with it: subtracting this leaves the mean as it is, and
+    only the variance due to what the prior has learned beyond a Normal, in value and gradient.
 
     Args:
         kernel: at times ``(B,)``.
-        weight: likelihood weights over the density of these times, ``(B, r, r)``.
-        z: ``(B, *event)``.
-        u: the states of z there, ``(B, k, *event)``.
-        eps: that they were made with.
-        t_min: where times begin.
+        weight: the likelihood weighting over the density of these times, ``(B, r, r)``.
+        z: ``(B, *event)``; differentiable.
+        u: the states perturbed from z at these times, ``(B, k, *event)``.
+        eps: the noise in these states, ``(B, k, *event)``.
+        t_min: the smallest time.
     """
     var = sde.data_var()
     gain = normal_noise_operator(kernel, sde.driven, var).to(u)
     drawn = weighted_square(weight, eps[:, -sde.driven :] - act_on_phases(gain, u))
+    # The mean is the difference of KL(N(m z, S) || N(0, S + c m m^T)) at t_min and at T.
     first, last = (
         normal_excess(sde.kernel(torch.tensor(t, dtype=torch.float64)), var, z)
         for t in (t_min, sde.horizon)

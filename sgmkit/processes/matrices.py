@@ -1,9 +1,9 @@
-r"""The k x k algebra behind every forward process: exact moments, factors, and how they act.
+r"""Small matrices on the phase axis: transitions, Cholesky factors, and how they act on states.
 
 A linear SDE ``du = F u dt + G dw`` has Gaussian transitions whose mean and covariance act on the
-phase axis only, so all of its calculus is that of small matrices. Two rules keep every digit:
-covariances are only ever added (never subtracted), and a Cholesky factor comes from the factors
-of the summands, never from their sum.
+phase axis only, so that everything about it is computed with k x k matrices. Two rules keep them
+accurate to rounding: covariances are added and never subtracted, and the Cholesky factor of a sum
+is computed from the factors of its summands, never from the sum.
 """
 
 import math
@@ -19,10 +19,10 @@ PhaseMap = Callable[..., Tensor]
 """A matrix as a function of states: an `Operator`, or `act_on_phases` with the matrix filled in."""
 
 _EXACT = (torch.float32, torch.float64)
-"""Numbers that hold coefficients; halves would round them."""
+"""Dtypes in which coefficients are applied; half precision would round them."""
 
 TERMS = 16
-"""Taylor terms: with |A| tau <= 1/2 the remainder is below 1e-17."""
+"""Number of Taylor terms: for ``|A| tau <= 1/2`` the remainder is below 1e-17."""
 
 
 def as_matrix(matrix: Matrix, size: int, like: Tensor) -> Tensor:
@@ -33,31 +33,34 @@ def as_matrix(matrix: Matrix, size: int, like: Tensor) -> Tensor:
 
 
 def ou_transition(drift: Tensor, noise: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Law of ``du = A u dtau + B^{1/2} dw`` after the clock time tau.
+    r"""Transition of ``du = A u dtau + B^{1/2} dw`` over a clock time tau (Ornstein-Uhlenbeck).
 
-    Taylor series of both moments on ``tau / 2^j`` and then j doublings ``Q <- Q + Phi Q Phi^T``,
-    ``Phi <- Phi Phi``, with j from the size of ``A tau``, so that stiff matrices stay accurate.
+    ``Phi = exp(A tau)`` and ``Q = int_0^tau exp(A s) B exp(A s)^T ds`` by Taylor series over
+    ``tau / 2^j``, and then j doublings ``Q <- Q + Phi Q Phi^T``, ``Phi <- Phi Phi``. j follows from
+    the size of ``A tau``, so that stiff matrices stay accurate.
 
     Args:
         drift: A, ``(k, k)``, or one for each tau, ``(*tau, k, k)``.
         noise: B, symmetric and positive semidefinite, of the same shape as A.
-        tau: clock time, any shape; negative values give the (noise-free) way back in ``Phi``.
+        tau: clock time, of any shape. For a negative tau ``Phi`` is the inverse of the forward one,
+            and ``Q`` means nothing.
 
     Returns:
-        ``Phi`` and ``Q``, ``(*tau, k, k)`` each: mean ``Phi u`` and covariance ``Q``.
+        ``Phi`` and ``Q``, ``(*tau, k, k)`` each: the new state is ``N(Phi u, Q)``.
     """
     if drift.shape[-1] == 1:
         exponent = drift[..., 0, 0] * tau
-        # expm1(2 A tau) / (2 A), with its limit tau where A = 0.
+        # Q = B (exp(2 A tau) - 1) / (2 A), with the limit B tau where A = 0.
         rate = torch.where(drift[..., 0, 0] == 0, 1.0, drift[..., 0, 0])
         spread = torch.where(drift[..., 0, 0] == 0, tau, torch.expm1(2 * exponent) / (2 * rate))
         return exponent.exp()[..., None, None], (noise[..., 0, 0] * spread)[..., None, None]
     norm = drift.abs().sum(-2).amax(-1)
     size = norm * tau.abs()
-    # Exactly |A| h < 1/2, from each row's own size: a row does not depend on its neighbours.
+    # h = tau / 2^j with |A| h < 1/2; j for each row alone, so that no row depends on the others.
     doublings = (torch.frexp(size).exponent + 1).clamp(min=0)
     h = torch.ldexp(tau.expand_as(size), -doublings)[..., None, None]
-    # The terms are those of one matrix, whatever tau: powers of A over a power of two near |A|.
+    # The series in h is written as one in h 2^e, with matrices (A / 2^e)^n / n! and 2^e near |A|:
+    # these do not depend on tau, and a power of two rounds nothing.
     exponent = torch.frexp(norm.amax()).exponent if norm.numel() else torch.tensor(0)
     unit, step = torch.ldexp(drift, -exponent), torch.ldexp(h, exponent)
     terms = [torch.eye(drift.shape[-1], dtype=tau.dtype, device=tau.device)]
@@ -80,29 +83,29 @@ def ordered_transition(
     end: Tensor,
     intervals: Tensor | int,
 ) -> tuple[Tensor, Tensor]:
-    r"""Law of ``du = A(x) u dx + B(x)^{1/2} dw`` from x = start to x = end.
+    r"""Transition of ``du = A(x) u dx + B(x)^{1/2} dw`` from x = start to x = end.
 
-    The commutator-free Magnus scheme of fourth order (Blanes & Moan 2006): each interval is two
-    exact transitions with frozen coefficients.
+    By the commutator-free Magnus scheme of fourth order (Blanes & Moan 2006): each interval is two
+    exact transitions with constant coefficients, which are weighted means of those at the two Gauss
+    points.
 
     Args:
-        coefficients: ``x -> A, B``, ``(*x, k, k)`` each.
-        start, end: of one shape, ``(*t)``.
-        intervals: how many each row takes, a number for all or ``(*t)``: a row does not depend
-            on its neighbours.
+        coefficients: function ``x -> (A, B)``, ``(*x, k, k)`` each.
+        start, end: ``(*t)``.
+        intervals: number of intervals, one for all rows or ``(*t)``; no row depends on the others.
 
     Returns:
-        ``Phi`` and ``Q``, ``(*t, k, k)``.
+        ``Phi`` and ``Q``, ``(*t, k, k)`` each: the new state is ``N(Phi u, Q)``.
     """
     total = int(torch.as_tensor(intervals).max()) if start.numel() else 0
     count = torch.as_tensor(intervals).to(start).expand_as(start)
     h = (end - start) / count
-    place = torch.arange(total, dtype=start.dtype, device=start.device) + 0.5
-    place = place.reshape(total, *([1] * start.ndim))
-    shift = math.sqrt(3) / 6  # the two Gauss points of an interval
+    middle = torch.arange(total, dtype=start.dtype, device=start.device) + 0.5
+    middle = middle.reshape(total, *([1] * start.ndim))
+    shift = math.sqrt(3) / 6  # the Gauss points of an interval are its middle -/+ shift
     (drift_1, noise_1), (drift_2, noise_2) = (
         coefficients(start + torch.minimum(node, count) * h)
-        for node in (place - shift, place + shift)
+        for node in (middle - shift, middle + shift)
     )
     near, far = 0.25 + shift, 0.25 - shift
     halves = [
@@ -128,7 +131,9 @@ def _horner(terms: Sequence[Tensor], x: Tensor) -> Tensor:
 
 
 def semidefinite_factor(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
-    """Lower triangular C with ``C C^T = matrix``; a zero pivot gives a zero column.
+    """Lower triangular C with ``C C^T = matrix``, which may be singular.
+
+    A phase without variance gives a zero column.
 
     Raises:
         ValueError: if the matrix is not symmetric positive semidefinite.
@@ -143,7 +148,7 @@ def semidefinite_factor(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
             if i == j and rest > 1e-14 * matrix[i][i]:
                 factor[i][i] = math.sqrt(rest)
             elif i == j and rest >= -1e-12 * matrix[i][i]:
-                factor[i][i] = 0.0  # what rounding leaves of a zero pivot is zero
+                factor[i][i] = 0.0  # a zero pivot, but for rounding
             elif i > j and factor[j][j] > 0:
                 factor[i][j] = rest / factor[j][j]
             elif i == j or abs(rest) > 1e-12 * math.sqrt(abs(matrix[i][i] * matrix[j][j])):
@@ -152,10 +157,10 @@ def semidefinite_factor(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
 
 
 def scaled_cholesky(cov: Tensor) -> Tensor:
-    """Cholesky factor of ``cov (*, k, k)``, taken after scaling to unit diagonal.
+    """Cholesky factor of ``cov (*, k, k)``, computed from the correlation matrix.
 
-    The phases of a higher-order process live on scales ``t^{3/2}``, ``t^{1/2}``, ...: only the
-    correlation matrix is well conditioned at small t. An all-zero row gives a zero row.
+    The phases of a higher-order process have standard deviations ``t^{3/2}``, ``t^{1/2}``, ...:
+    at small t only the correlation matrix is well conditioned. A zero row gives a zero row.
     """
     scale = torch.diagonal(cov, dim1=-2, dim2=-1).clamp_min(0).sqrt()
     safe = torch.where(scale > 0, scale, 1.0)
@@ -168,8 +173,8 @@ def scaled_cholesky(cov: Tensor) -> Tensor:
 def stacked_factor(*factors: Tensor) -> Tensor:
     r"""Lower triangular L, positive diagonal, with ``L L^T = sum_i factors_i factors_i^T``.
 
-    Orthogonalises the rows of the factors side by side (modified Gram-Schmidt, an LQ
-    decomposition): the sum itself, whose rounding would cost half of the digits, is never formed.
+    By modified Gram-Schmidt on the rows of the factors side by side (an LQ decomposition). The sum
+    itself is never formed: its rounding would cost half of the digits.
 
     Args:
         factors: ``(*, k, j_i)`` each.
@@ -201,11 +206,12 @@ def triangular_inverse(factor: Tensor) -> Tensor:
 
 
 class Operator:
-    """A small matrix that acts on the phases of states: plain floats, float64 until they act.
+    """A small matrix as a function of states, on whose phase axis it acts.
 
-    Floats carry no dtype and no device, so a whole grid is read out once and a step then never
-    waits for a device. As little as possible happens in a call: a network has just emptied the
-    caches, and each new kind of operation then costs as much as ten thousand numbers.
+    The matrix is held in Python floats (float64), which carry no dtype and no device: the operators
+    of a whole grid are read out once, and a step then never waits for a device. A call does as
+    little as possible: after a network has emptied the processor's caches, one more kind of
+    operation costs as much as ten thousand numbers.
 
     Args:
         rows: the matrix ``(k, j)``.
@@ -218,7 +224,14 @@ class Operator:
         self._cached: dict[tuple[torch.dtype, torch.device | str], Tensor] = {}
 
     def __call__(self, *states: Tensor) -> Tensor:
-        """``(B, k, *event)`` from states ``(B, j_i, *event)``, their phases side by side."""
+        """The matrix times the phases of all states side by side.
+
+        Args:
+            states: ``(B, j_i, *event)`` each; j is the sum of all j_i.
+
+        Returns:
+            ``(B, k, *event)``.
+        """
         if len(self.rows) == 1 and len(self.rows[0]) == len(states):
             return _weighted(self.rows[0], states)
         first = states[0]
@@ -230,29 +243,34 @@ class Operator:
         return act_on_phases(self._matrix(dtype, first.device), *states).to(first.dtype)
 
     def _matrix(self, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-        """``(k, j)``, made once."""
+        """The matrix as a tensor ``(k, j)``, one for each dtype and device."""
         if (dtype, device) not in self._cached:
-            with torch.inference_mode(False):  # it may serve in training later
+            with torch.inference_mode(False):  # a later training step may use it too
                 self._cached[dtype, device] = torch.tensor(self.rows, dtype=dtype, device=device)
         return self._cached[dtype, device]
 
 
 def operators_by_time(*matrices: Tensor) -> list[Operator]:
-    """One operator for each of n times.
+    """One `Operator` for each of n times.
 
     Args:
-        matrices: ``(n, k, j_i)`` each, for the states that will be given, in their order.
+        matrices: one for each state that the operators will be called with, in that order;
+            ``(n, k, j_i)`` each.
     """
     return [Operator(matrix) for matrix in torch.cat(matrices, dim=-1).tolist()]
 
 
 def act_on_phases(matrix: Tensor, *states: Tensor) -> Tensor:
-    """``matrix`` on the phases of states ``(B, j_i, *event)`` side by side: ``(B, k, *event)``.
+    """``matrix`` times the phases of all states side by side; differentiable.
 
-    A pass for each phase: no product of matrices, whose precision a user's settings may lower.
+    Phase by phase, and not as a matrix product, whose precision a user's settings may lower (TF32).
 
     Args:
         matrix: ``(k, j)`` with j the sum of all j_i, or ``(B, k, j)``.
+        states: ``(B, j_i, *event)`` each.
+
+    Returns:
+        ``(B, k, *event)``.
     """
     shape = (-1, matrix.shape[-2], *([1] * (states[0].ndim - 2)))
     columns = [column.reshape(shape) for column in matrix.unbind(-1)]
@@ -265,7 +283,7 @@ def act_on_phases(matrix: Tensor, *states: Tensor) -> Tensor:
 
 
 def _weighted(weights: Sequence[float], states: Sequence[Tensor]) -> Tensor:
-    """``sum_i c_i x_i``; a zero weight costs nothing."""
+    """``sum_i c_i x_i``; terms with a zero weight are skipped."""
     out: Tensor | None = None
     for c, x in zip(weights, states, strict=True):
         if c:

@@ -1,11 +1,14 @@
-r"""Parameterisations, losses and time sampling: everything in terms of the driven noise.
+r"""Score, posterior mean, velocity and drift as linear functions of a state and its noise.
 
-For every linear SDE ``w = L^{-1} u = rho x + eps`` exactly. The network's common language is the
-driven part ``eps_d (B, r, *event)``; the score is ``-L_dd^{-T} eps_d``, the posterior mean of the
-data follows from the driven channels ``w_d = a_d x + eps_d`` alone, and nothing divides by a
-single ``a``, which is negative for CLD and crosses zero for underdamped third-order processes.
+A state of the kernel ``N(m_t x, L L^T)`` is ``u = m_t x + L eps``, or, whitened,
+``w = L^{-1} u = rho x + eps``. A model predicts the driven noise ``eps_d (B, r, *event)``, the last
+r phases of eps; all else follows from it. The score is ``-L_dd^{-T} eps_d``, and the posterior mean
+of the data follows from the driven phases ``w_d = a_d x + eps_d``, where ``a_d`` are the last r
+entries of rho. Nothing here divides by a single entry of ``a_d``: for CLD it is negative, and for
+underdamped third-order processes it crosses zero.
 
-The small matrices here act on the phase axis: see `sgmkit.processes.act_on_phases`.
+Each function returns small matrices for the phase axis, to be used with
+`sgmkit.processes.act_on_phases` or `sgmkit.processes.operators_by_time`.
 """
 
 import torch
@@ -14,7 +17,7 @@ from torch import Tensor
 from sgmkit.processes.sde import Kernel, LinearSDE
 
 WEAK = 1e-3
-"""Share of the SNR below which the driven channels do not determine the data well."""
+"""Share of the SNR below which the data are not computed from the driven phases."""
 
 
 def driven_factor(kernel: Kernel, driven: int) -> Tensor:
@@ -23,26 +26,37 @@ def driven_factor(kernel: Kernel, driven: int) -> Tensor:
 
 
 def score_operator(kernel: Kernel, driven: int) -> Tensor:
-    """``-L_dd^{-T} (*t, r, r)``: noise to score, ``score_d = -L_dd^{-T} eps_d``."""
+    """The matrix of ``score_d = -L_dd^{-T} eps_d``, ``(*t, r, r)``."""
     return -kernel.whiten[..., -driven:, -driven:].mT
 
 
 def flow_operators(sde: LinearSDE, t: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
-    """``du/dt = first u + second eps_d`` of the probability flow at ``t``, with the kernel there.
+    """Velocity of the probability flow, ``du/dt = F u - 1/2 D score = first u + second eps_d``.
 
-    Operators ``F``, ``(*t, k, k)``, and ``-1/2 D s``, ``(*t, k, r)`` (Song et al. 2021, eq. 13).
-    The reverse SDE has the drift ``first u + 2 second eps_d``.
+    Song et al. 2021, eq. 13. The reverse SDE has the drift ``first u + 2 second eps_d``.
+
+    Args:
+        kernel: of the process at t.
+
+    Returns:
+        ``(*t, k, k)`` and ``(*t, k, r)``.
     """
-    r = sde.driven
+    r = sde.driven  # first = F, second = 1/2 D L_dd^{-T}
     return sde.drift(t), -sde.diffusion(t)[..., -r:] @ score_operator(kernel, r) / 2
 
 
 def denoise_operators(kernel: Kernel, driven: int, data_var: float) -> tuple[Tensor, Tensor]:
-    """``E[x | u] = first u + second eps_d``: operators ``(*t, 1, k)`` and ``(*t, 1, r)``.
+    """Posterior mean of the data, ``E[x | u] = first u + second eps_d``.
 
-    From the driven channels, ``x = a_d . (w_d - eps_d) / |a_d|^2``; where they carry less than
-    `WEAK` of the SNR, from the undriven ones, whose noise is then white given the data:
-    ``x = rho_u . w_u / (|rho_u|^2 + 1/c)`` for data of variance c.
+    From the driven phases, ``x = a_d . (w_d - eps_d) / |a_d|^2``. Where these carry less than
+    `WEAK` of the SNR, from the undriven phases ``w_u = rho_u x + eps_u``, taking the data for
+    N(0, c): ``x = rho_u . w_u / (|rho_u|^2 + 1/c)``.
+
+    Args:
+        data_var: c, the variance of the data.
+
+    Returns:
+        ``(*t, 1, k)`` and ``(*t, 1, r)``.
     """
     lead, tail = kernel.rho[..., :-driven], kernel.rho[..., -driven:]
     strength = tail.square().sum(-1, keepdim=True)
@@ -59,30 +73,33 @@ def denoise_operators(kernel: Kernel, driven: int, data_var: float) -> tuple[Ten
 def full_score_operators(kernel: Kernel, driven: int, data_var: float) -> tuple[Tensor, Tensor]:
     """Score of all phases, ``first u + second eps_d``: ``(*t, k, k)`` and ``(*t, k, r)``.
 
-    ``s = -S_t^{-1} (u - m_t E[x | u])``: the undriven phases' follows from the predicted data.
+    ``score = -S_t^{-1} (u - m_t E[x | u])`` with the posterior mean of `denoise_operators`.
     """
     inverse = -kernel.whiten.mT
     if kernel.mean.shape[-1] == driven == 1:
         return torch.zeros_like(inverse), inverse
     first, second = denoise_operators(kernel, driven, data_var)
     rho = kernel.rho[..., None]
+    # S^{-1} = L^{-T} L^{-1}, so that the score is -L^{-T} (w - rho E[x | u]).
     return inverse @ (kernel.whiten - rho @ first), -inverse @ rho @ second
 
 
 def normal_noise_operator(kernel: Kernel, driven: int, data_var: float) -> Tensor:
-    r"""eps_d of data that is N(0, c) exactly, as an operator on u, ``(*t, r, k)``.
+    r"""The matrix of ``E[eps_d | u]`` on u if the data are N(0, c), ``(*t, r, k)``.
 
-    The fixed part of LSGM's mixed score (Vahdat et al. 2021, sec. 3.2), for every linear SDE:
-    ``L_dd^T (Sb^{-1} u)_d`` with ``Sb = S_t + c m_t m_t^T``, which is well conditioned.
+    ``E[eps_d | u] = L_dd^T (Sb^{-1} u)_d`` with ``Sb = S_t + c m_t m_t^T``, which is well
+    conditioned: the fixed part of LSGM's mixed score (Vahdat et al. 2021, sec. 3.2), for every
+    linear SDE.
     """
     total = kernel.cov + data_var * kernel.mean[..., :, None] * kernel.mean[..., None, :]
     return driven_factor(kernel, driven).mT @ torch.linalg.inv(total)[..., -driven:, :]
 
 
 def velocity_noise_operator(kernel: Kernel, driven: int) -> Tensor:
-    """The CLD paper's fixed part, ``L_vv v / S_vv``, as an operator on u, ``(*t, r, k)``.
+    """The matrix of ``L_vv^T S_vv^{-1} v`` on u, ``(*t, r, k)``, with v the driven phases.
 
-    Dockhorn et al. 2022, sec. 3.2; it takes the driven phases for independent of the others.
+    The fixed part of the CLD paper's mixed score (Dockhorn et al. 2022, sec. 3.2): what the noise
+    would be if v were independent of the other phases.
     """
     block = kernel.cov[..., -driven:, -driven:]
     gain = driven_factor(kernel, driven).mT @ torch.linalg.inv(block)
@@ -93,9 +110,9 @@ def mix_noise(fixed: Tensor, network: Tensor, logit: Tensor) -> Tensor:
     """LSGM's mixed score in terms of noise: ``(1 - a) fixed + a network``, ``a = sigmoid(logit)``.
 
     Args:
-        fixed: noise of the Normal part, ``(B, r, *event)``.
-        network: what the network says, ``(B, r, *event)``.
+        fixed: noise if the data were Normal, ``(B, r, *event)``; see `normal_noise_operator`.
+        network: noise predicted by the network, ``(B, r, *event)``.
         logit: broadcasts against them; learnable, usually one for each channel.
     """
-    network = network.to(fixed)  # under autocast the network speaks bfloat16
+    network = network.to(fixed)  # under autocast the network's answer is bfloat16
     return torch.lerp(fixed, network, torch.sigmoid(logit).to(fixed))

@@ -1,8 +1,8 @@
-r"""Forward processes: linear SDEs on a few phases, with exact transition laws.
+r"""Forward processes: linear SDEs on a few phases, with exact transition kernels.
 
 ``du = F(t) u dt + G(t) dw`` on states ``u (B, k, *event)``; F and ``D = G G^T`` are k x k and act
-on the phase axis. Data is phase 0; the r phases that noise enters come last. Time runs from the
-data at 0 to the horizon T. Every ``t`` is ``()`` or ``(B,)``.
+on the phase axis. The data are phase 0; the r driven phases, which noise enters, come last. Time
+runs from the data at 0 to the horizon T. Every ``t`` is ``()`` or ``(B,)``.
 """
 
 from abc import ABC, abstractmethod
@@ -42,17 +42,17 @@ class Kernel:
 
     @cached_property
     def whiten(self) -> Tensor:
-        """``L^{-1} (*t, k, k)``: ``w = L^{-1} u = rho x + eps`` is the whitened channel."""
+        """``L^{-1} (*t, k, k)``. The whitened state is ``w = L^{-1} u = rho x + eps``."""
         return triangular_inverse(self.chol)
 
     @cached_property
     def rho(self) -> Tensor:
-        """``L^{-1} m_t (*t, k)``: how much of the data each whitened channel carries."""
+        """``rho = L^{-1} m_t (*t, k)``: coefficient of the data in each whitened phase."""
         return (self.whiten @ self.mean[..., None])[..., 0]
 
     @cached_property
     def snr(self) -> Tensor:
-        """Signal-to-noise ratio ``|rho|^2 (*t)``, decreasing in t for every linear SDE."""
+        """Signal-to-noise ratio ``|rho|^2 = m^T S^{-1} m (*t)``: it decreases in t."""
         return self.rho.square().sum(-1)
 
     def perturb(self, x: Tensor, eps: Tensor) -> Tensor:
@@ -67,20 +67,23 @@ class Kernel:
 
 
 class LinearSDE(ABC):
-    """A diffusion whose coefficients are k x k and act on the phase axis.
+    """A forward process ``du = F(t) u dt + G(t) dw`` with k x k matrices on the phase axis.
 
-    A subclass states F and D; the moments then come from their ODEs. `ClockedSDE` and `ScheduleSDE`
-    know them in closed form and are what nearly every process is. Constants are class attributes
-    or properties; matrices are nested tuples of floats, ``(k, k)``.
+    A subclass states `drift` F and `diffusion` D; transitions then come from the ODEs of the
+    moments. Nearly every process is a `ClockedSDE` or a `ScheduleSDE`, whose transitions are closed
+    forms. Constants are class attributes or properties; matrices are nested tuples of floats,
+    ``(k, k)``.
 
     Attributes:
         phases: k.
-        driven: r, the number of phases that noise enters; they are the last ones.
-        horizon: T.
-        t_min: where sampling and likelihoods end unless told otherwise.
-        start_cov: S0, the covariance of ``u_0`` given x; () is zero.
-        precision: P, the (pseudo-)inverse covariance of the stationary law; () where there is none.
-        substeps: intervals of the moment ODEs of a general process (fourth order in their length).
+        driven: r, the number of phases that noise enters: the last r.
+        horizon: T, the largest time.
+        t_min: the smallest time of training, sampling and likelihoods, unless another is chosen.
+        start_cov: S0, the covariance of ``u_0`` given the data x; () is zero.
+        precision: the inverse covariance of the stationary law, zero in phases without one; () if
+            there is no stationary law.
+        substeps: number of intervals in which a process without a closed form integrates the ODEs
+            of its moments (fourth order).
     """
 
     phases: int = 1
@@ -97,10 +100,10 @@ class LinearSDE(ABC):
 
     @abstractmethod
     def diffusion(self, t: Tensor) -> Tensor:
-        """D(t) = G G^T, ``(*t, k, k)``, per unit of time; zero outside the last r phases."""
+        """D(t) = G G^T, ``(*t, k, k)``, per unit of time; zero but in the driven phases."""
 
     def noise_factor(self, t: Tensor) -> Tensor:
-        """A root of D(t) on the driven phases, ``(*t, k, r)``: ``G dw`` with r-dimensional w."""
+        """G(t) with ``G G^T = D``, ``(*t, k, r)``: the process adds ``G dw`` with w of size r."""
         noise = self.diffusion(t)[..., -self.driven :]
         root = torch.zeros_like(noise)
         block = noise[..., -self.driven :, :]
@@ -109,10 +112,10 @@ class LinearSDE(ABC):
         return root
 
     def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """``Phi`` and ``Q`` of ``u_t | u_s ~ N(Phi u_s, Q)``, ``(*t, k, k)`` each.
+        """The transition kernel ``u_t | u_s ~ N(Phi u_s, Q)``: Phi and Q, ``(*t, k, k)`` each.
 
-        Integrates the moment ODEs, see `matrices.ordered_transition`. With t < s, Phi is the
-        noise-free way back, and Q is of no meaning.
+        This default integrates the ODEs of the moments, see `matrices.ordered_transition`. For
+        t < s, Phi is the inverse of the transition from t to s, and Q means nothing.
         """
         s, t = torch.broadcast_tensors(s, t)
         return ordered_transition(
@@ -120,21 +123,24 @@ class LinearSDE(ABC):
         )
 
     def kernel(self, t: Tensor) -> Kernel:
-        """The perturbation kernel at t, start covariance included (hybrid score matching's)."""
+        """The perturbation kernel ``u_t | x`` at t, with `start_cov` (hybrid score matching)."""
         phi, cov = self.transition(torch.zeros_like(t), t)
         start = as_matrix(semidefinite_factor(self.start_cov), self.phases, t)
         spread = phi @ start
         return Kernel(phi[..., 0], cov + spread @ spread.mT, self._factor(spread, cov))
 
     def kernel_from(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """``Phi`` and the factor of Q given ``u_0``, ``(*t, k, k)`` each: denoising matching's."""
+        """The kernel ``u_t | u_0 ~ N(Phi u_0, L L^T)``: Phi and L, ``(*t, k, k)`` each.
+
+        Denoising score matching uses this kernel, given the whole start and not the data alone.
+        """
         phi, cov = self.transition(torch.zeros_like(t), t)
         return phi, self._factor(torch.zeros_like(phi), cov)
 
     def prior_cov(self) -> Tensor:
         """Covariance of the prior N(0, prior_cov) at T, ``(k, k)``, float64 on the CPU.
 
-        The stationary law where there is one, else the law of ``u_T`` given x = 0.
+        The stationary covariance if all phases have one, else that of ``u_T`` given x = 0.
         """
         end = torch.tensor(self.horizon, dtype=torch.float64)
         if self.precision:
@@ -144,31 +150,32 @@ class LinearSDE(ABC):
         return self.kernel(end).cov
 
     def data_var(self) -> float:
-        """``c = 1 - S0_00``: the data's variance if the total at t = 0 is to be one."""
+        """c, the variance that data should have: ``1 - S0_00``, so that phase 0 starts with 1."""
         return 1.0 - (self.start_cov[0][0] if self.start_cov else 0.0)
 
     def _factor(self, spread: Tensor, cov: Tensor) -> Tensor:
+        """L with ``L L^T = spread spread^T + cov``, ``(*t, k, k)``."""
         if self.phases == 1:
             return torch.hypot(spread, cov.sqrt())
         return stacked_factor(spread, scaled_cholesky(cov))
 
 
 def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
-    """Derivative of an elementwise function at ``t (*t)``, in any grad or inference mode."""
+    """Derivative of an elementwise function at ``t (*t)``, also in inference mode."""
     with torch.inference_mode(False), torch.enable_grad():
         point = t.clone().detach().requires_grad_()
         value = function(point)
-        if not value.requires_grad:  # a constant
+        if not value.requires_grad:  # the function is constant
             return torch.zeros_like(t)
         return torch.autograd.grad(value.sum(), point)[0]
 
 
 class ClockedSDE(LinearSDE):
-    """``du = A u dtau + B^{1/2} dw`` on the clock tau(t): constant matrices, exact transitions.
+    """``du = A u dtau + B^{1/2} dw`` on a clock tau(t): constant matrices, exact transitions.
 
     Attributes:
-        drift_matrix: A, per unit of clock time.
-        noise_matrix: B = G G^T, per unit of clock time; zero but for the driven phases.
+        drift_matrix: A, per unit of clock time; ``F = A dtau/dt``.
+        noise_matrix: B, per unit of clock time, zero but in the driven phases; ``D = B dtau/dt``.
     """
 
     drift_matrix: Matrix
@@ -195,31 +202,34 @@ class ClockedSDE(LinearSDE):
 
 
 class ScheduleSDE(LinearSDE):
-    """One phase with ``u_t | x ~ N(alpha(t) x, sigma(t)^2)``: any pair of schedules."""
+    """One phase with ``u_t | x ~ N(alpha(t) x, sigma(t)^2)``, for any two schedules."""
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """Mean coefficient, ``(*t)``, one at t = 0 and positive up to and at T.
+        """Coefficient of the data, ``(*t)``: one at t = 0, and positive up to and at T.
 
-        If it vanishes at 1, end a little earlier: ``horizon = 0.999``.
+        If the schedule vanishes at t = 1, end a little earlier: ``horizon = 0.999``.
         """
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
-        """Standard deviation, ``(*t)``, differentiable by torch.
+        """Standard deviation of the noise, ``(*t)``, differentiable by torch.
 
-        Where it grows like sqrt(t), whose slope at 0 is not finite, state `diffusion` as well.
+        If it grows like sqrt(t), its slope at 0 is infinite: then override `diffusion` as well.
         """
 
     def drift(self, t: Tensor) -> Tensor:
+        # F = d log alpha / dt
         return _slope(lambda r: self.alpha(r).log(), t)[..., None, None]
 
     def diffusion(self, t: Tensor) -> Tensor:
+        # D = d sigma^2 / dt - 2 F sigma^2
         sigma = self.sigma(t)
         spread = 2 * sigma * (_slope(self.sigma, t) - self.drift(t)[..., 0, 0] * sigma)
         return spread[..., None, None]
 
     def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        # Phi = alpha_t / alpha_s and Q = sigma_t^2 - Phi^2 sigma_s^2
         phi = self.alpha(t) / self.alpha(s)
         kept = phi * self.sigma(s)
         cov = (self.sigma(t) - kept) * (self.sigma(t) + kept)

@@ -1,4 +1,4 @@
-"""Which times a training step sees: importance sampling of t, with the exact density of each t."""
+"""Importance sampling of the times of a training step, with the exact density of each time."""
 
 import math
 
@@ -11,22 +11,28 @@ from sgmkit.processes.weighting import SIGMA_DATA, Weighting, weight_matrix
 
 
 class TimeSampler:
-    r"""Importance sampling of t for any linear SDE and weighting, with its exact density.
+    r"""Importance sampling of t for any linear SDE and weighting, with the density of each draw.
 
-    For N(0, c) data the expected ``1/2 e^T W e`` is ``1/2 c a_d^T W a_d / (1 + c |rho|^2)``;
-    a density proportional to it makes the loss of every t alike (LSGM, app. B, where closed forms
-    are given for k = 1). With the likelihood weighting it is ``-d/dt 1/2 log(1 + c |rho|^2)``,
-    whatever the SDE: that CDF is inverted to rounding. The others are piecewise constant on a fine
-    float64 table, which is unbiased whatever its resolution, since the density is the table's own.
+    For data N(0, c) the expected loss ``1/2 e^T W e`` at t is
+    ``1/2 c a_d^T W a_d / (1 + c |rho|^2)``. Times are drawn with a density proportional to this, so
+    that every t contributes the same loss in expectation (LSGM, app. B, has closed forms for k =
+    1). For the likelihood weighting it is ``-d/dt 1/2 log(1 + c |rho|^2)`` for every SDE, and the
+    CDF is inverted to rounding. For the others the density is piecewise constant on a fine float64
+    table: `density` is that of the table, so that a loss weighted with it is unbiased whatever the
+    resolution.
 
     Args:
         sde: the process.
-        weighting: one of the four.
-        t_min: the smallest t, > 0 unless the kernel is proper at 0.
-        uniform: share of draws that are uniform on [t_min, T], which bounds the weights.
-        bins: resolution of the table.
-        sigma_data: of the edm weighting.
-        whole: whether the error is that of the noise of all phases; it counts if unweighted.
+        weighting: the weighting of the loss.
+        t_min: the smallest time; positive unless the process starts with noise in all phases.
+        uniform: share of the draws that are uniform on [t_min, T]; it bounds ``1 / density``.
+        bins: number of bins of the table.
+        sigma_data: standard deviation of the data, for the edm weighting.
+        whole: whether the network predicts the noise of all phases, whose unweighted error is the
+            loss; it makes no difference for the other weightings.
+
+    Raises:
+        BadValue: if the density cannot be normalised, for the SNR is infinite at ``t_min``.
     """
 
     def __init__(
@@ -45,29 +51,30 @@ class TimeSampler:
         self.t_min, self.t_max = t_min, sde.horizon
         self._nodes = self._table_nodes(bins)
         if weighting == "likelihood":
-            self._cdf = self._information(sde.kernel(self._nodes))
+            self._cdf = self._negative_information(sde.kernel(self._nodes))
         else:
             middle = (self._nodes[1:] + self._nodes[:-1]) / 2
             mass = self._intensity(middle, sde.kernel(middle)) * self._nodes.diff()
             self._cdf = torch.cat([mass.new_zeros(1), mass.cumsum(0)])
         self.total = float(self._cdf[-1] - self._cdf[0])
-        """Integral of the unnormalised density over [t_min, T]."""
+        """Integral over [t_min, T] of the expected loss of N(0, c) data."""
         if not math.isfinite(self.total):
             raise BadValue(
-                f"t_min = {t_min} gives infinitely much information: it must be positive, or the "
-                "SDE must start with noise in every phase"
+                f"the signal-to-noise ratio is infinite at t_min = {t_min}: take t_min > 0, or an "
+                "SDE that starts with noise in every phase"
             )
 
     def draw(self, quantile: Tensor) -> tuple[Tensor, Tensor]:
-        """Times and their densities from uniform numbers.
+        """Times and their densities from uniform random numbers.
 
         Args:
             quantile: ``(B,)`` in (0, 1).
 
         Returns:
-            t ``(B,)`` float64, and r(t) ``(B,)``: weight a loss at t with ``1 / r(t)``.
+            t ``(B,)`` float64, and r(t) ``(B,)``: divide the loss at t by r(t).
         """
         quantile = quantile.to(self._nodes)
+        # The upper share of the numbers makes the uniform times, the rest inverts the CDF.
         flat = quantile > 1 - self.uniform
         inner = self._inverse((quantile / max(1 - self.uniform, 1e-300)).clamp(max=1.0))
         outer = (quantile - (1 - self.uniform)) / max(self.uniform, 1e-300)
@@ -76,16 +83,16 @@ class TimeSampler:
         return t, self.density(t)
 
     def density(self, t: Tensor) -> Tensor:
-        """r(t), ``(*t)``, normalised over [t_min, T]."""
+        """The density r(t) of `draw`, ``(*t)``, normalised over [t_min, T]."""
         if self.weighting == "likelihood":
             mass = self._intensity(t, self.sde.kernel(t))
         else:
-            place = torch.searchsorted(self._nodes, t, right=True).clamp(1, len(self._nodes) - 1)
-            mass = (self._cdf.diff() / self._nodes.diff())[place - 1]
+            right = torch.searchsorted(self._nodes, t, right=True).clamp(1, len(self._nodes) - 1)
+            mass = (self._cdf.diff() / self._nodes.diff())[right - 1]
         return (1 - self.uniform) * mass / self.total + self.uniform / (self.t_max - self.t_min)
 
     def _table_nodes(self, bins: int) -> Tensor:
-        """Half of the nodes even in t, half even in log t: both ends of the range are resolved."""
+        """Edges of the bins: half of them even in t, half even in log t, to resolve both ends."""
         low = max(self.t_min, 1e-12 * self.t_max)
         even = torch.linspace(self.t_min, self.t_max, bins // 2 + 1, dtype=torch.float64)
         log = torch.logspace(
@@ -95,27 +102,29 @@ class TimeSampler:
         return torch.unique(nodes)
 
     def _intensity(self, t: Tensor, kernel: Kernel) -> Tensor:
+        """Expected loss of N(0, c) data at t, ``(*t)``."""
         c = self.sde.data_var()
-        if self._whole:
+        if self._whole:  # E|e|^2 over all phases
             return c * kernel.snr / (1 + c * kernel.snr)
         weight = weight_matrix(self.sde, t, kernel, self.weighting, self._sigma_data)
         a = kernel.rho[..., -self.sde.driven :, None]
         return 0.5 * c * (a.mT @ weight @ a)[..., 0, 0] / (1 + c * kernel.snr)
 
-    def _information(self, kernel: Kernel) -> Tensor:
-        """Minus the mutual information between N(0, c) data and u_t, in nats: increasing in t."""
+    def _negative_information(self, kernel: Kernel) -> Tensor:
+        """Minus the mutual information of N(0, c) data and u_t, in nats: it increases in t."""
         return -0.5 * torch.log1p(self.sde.data_var() * kernel.snr)
 
     def _inverse(self, quantile: Tensor) -> Tensor:
+        """Times at which the CDF of the importance density is ``quantile (B,)``."""
         goal = self._cdf[0] + quantile * self.total
-        place = torch.searchsorted(self._cdf, goal, right=True).clamp(1, len(self._cdf) - 1)
-        low, high = self._nodes[place - 1], self._nodes[place]
-        below, above = self._cdf[place - 1], self._cdf[place]
+        right = torch.searchsorted(self._cdf, goal, right=True).clamp(1, len(self._cdf) - 1)
+        low, high = self._nodes[right - 1], self._nodes[right]
+        below, above = self._cdf[right - 1], self._cdf[right]
         t = low + (high - low) * ((goal - below) / (above - below)).clamp(0, 1)
         if self.weighting != "likelihood":
             return t
-        for _ in range(2):  # Newton; the table's bin is narrow, so two steps reach rounding
+        for _ in range(2):  # Newton's method; a bin is narrow, so that two steps reach rounding
             kernel = self.sde.kernel(t)
-            t = t + (goal - self._information(kernel)) / self._intensity(t, kernel)
+            t = t + (goal - self._negative_information(kernel)) / self._intensity(t, kernel)
             t = torch.minimum(torch.maximum(t, low), high)
         return t

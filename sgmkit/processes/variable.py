@@ -1,4 +1,8 @@
-"""Variables of a time grid: in which answers are polynomials, and stages are placed."""
+"""Monotone functions of time in which solvers work: t, the half log-SNR, or the noise level.
+
+Exponential integrators take the network's predictions for polynomials in such a variable, and place
+the stages of a step evenly in it.
+"""
 
 from typing import Literal, get_args
 
@@ -10,13 +14,14 @@ from sgmkit.processes.sde import LinearSDE
 from sgmkit.processes.snr import log_snr_rate, noise_level, time_at_snr
 
 Variable = Literal["t", "logsnr", "sigma"]
+"""Time itself, half the log-SNR, or the noise level; see `variable_and_rate`."""
 
 
 def variable_and_rate(sde: LinearSDE, variable: Variable, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The variable's value and its derivative by time at ``t (*t)``.
+    """The value of a variable at ``t (*t)`` and its derivative in t, ``(*t)`` each.
 
-    ``logsnr`` is half the log signal-to-noise ratio, DPM-Solver's lambda; ``sigma`` the noise level
-    ``1/|rho|``, sigma itself for VE and DEIS' rho.
+    ``logsnr`` is ``1/2 log |rho|^2``, the lambda of DPM-Solver (Lu et al. 2022); ``sigma`` is
+    ``1/|rho|``, the rho of DEIS (Zhang & Chen 2023), and sigma itself for VE.
     """
     if variable == "t":
         return t, torch.ones_like(t)
@@ -33,10 +38,12 @@ def variable_and_rate(sde: LinearSDE, variable: Variable, t: Tensor) -> tuple[Te
 def times_between(
     sde: LinearSDE, variable: str, t: Tensor, s: Tensor, share: float | Tensor
 ) -> Tensor:
-    """The times a share of the way from ``t (n,)`` to ``s (n,)``, even in a variable.
+    """Times between t and s: at a share of the distance that a variable covers.
 
-    The share is a number or ``(n,)``; t and s may be single times. The variable is one of
-    `Variable`, or ``sqrt``, which is even in the root of t.
+    Args:
+        variable: one of `Variable`, or ``sqrt`` for the square root of t.
+        t, s: start and end of steps, ``(n,)`` or ``()`` each.
+        share: 0 for t, 1 for s; a number or ``(n,)``.
     """
     if variable == "t":
         return t + share * (s - t)

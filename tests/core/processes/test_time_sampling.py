@@ -147,8 +147,8 @@ def test_infinite_information(sde):
     with pytest.raises(BadValue) as caught:
         TimeSampler(sde, "likelihood", 0.0)
     assert str(caught.value) == (
-        "t_min = 0.0 gives infinitely much information: it must be positive, or the SDE must "
-        "start with noise in every phase"
+        "the signal-to-noise ratio is infinite at t_min = 0.0: take t_min > 0, or an SDE that "
+        "starts with noise in every phase"
     )
 
 
