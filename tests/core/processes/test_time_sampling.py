@@ -143,7 +143,7 @@ def test_a_noisy_start_is_sampled_from_zero(name, weighting):
 
 
 @pytest.mark.parametrize("sde", [VP(), EDM(), CLD(numerical_eps=0.0)])
-def test_infinite_information(sde):
+def test_infinite_signal_to_noise_ratio(sde):
     with pytest.raises(BadValue) as caught:
         TimeSampler(sde, "likelihood", 0.0)
     assert str(caught.value) == (
