@@ -1,6 +1,7 @@
-"""Likelihoods: by the probability flow, and variational bounds, for any linear SDE.
+"""Likelihoods of a reverse process, for any linear SDE.
 
-Read `probability_flow`, then `bounds`. This room imports processes, noise and solvers.
+Read `probability_flow` (the density that the probability-flow ODE assigns to data), then `bounds`
+(variational bounds of it). This room imports torch and the rooms processes, noise and solvers.
 """
 
 from sgmkit.likelihoods.bounds import chain_excess, diffusion_excess

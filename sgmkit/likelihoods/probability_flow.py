@@ -1,8 +1,10 @@
-r"""Likelihood by the probability-flow ODE, for any linear SDE.
+r"""The likelihood that the probability-flow ODE assigns to data, for any linear SDE.
 
-Along the flow ``d log p_t(u_t) / dt = -div f``: ``log p(u_e) = log p_T(u_T) + int_e^T div f dt``.
-Only the driven phases contribute to the network's part of the divergence. Auxiliary phases are
-integrated out by one draw each (Dockhorn et al. 2022, app. B.6, with the law at the cut-off e).
+Along the flow ``du/dt = f(u, t)`` the log-density obeys ``d log p_t(u_t) / dt = -div f``, so that
+``log p(u_e) = log p_T(u_T) + int_e^T div f dt`` from the cut-off e to the horizon T (Song et al.
+2021, sec. 4.3). The network enters f by the driven noise only, so that its part of the divergence
+is a sum over driven phases. Auxiliary phases are integrated out by one draw each (Dockhorn et al.
+2022, app. B.6, with the law at the cut-off e).
 """
 
 import math
@@ -17,20 +19,25 @@ from sgmkit.processes import LinearSDE, act_on_phases, flow_operators
 from sgmkit.solvers import Reverse, integrate
 
 EXACT_TRACE_LIMIT = 16
-"""Driven coordinates up to which the trace is exact: one backward pass for each."""
+"""Number of driven coordinates up to which the trace is exact by default.
+
+An exact trace costs one backward pass for each of them.
+"""
 PROBES = 8
+"""Default number of random probes of the trace beyond that."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Negative log-likelihoods.
+    """Negative log-likelihoods of a batch.
 
     Args:
         nats: ``(B,)``.
-        stderr: of each, from the trace estimator alone, ``(B,)``; zero where the trace is exact,
-            NaN where one probe leaves it unknown.
-        kind: exact, ode, elbo, iwae, ...: values of different kinds belong in different columns.
-        parts: other numbers of the same computation, each ``(B,)`` or state-shaped.
+        stderr: standard errors of ``nats`` by the trace estimator alone, ``(B,)``; zero where the
+            trace is exact, NaN where a single probe leaves them unknown.
+        kind: what ``nats`` are, as "ode", "nelbo-ode" or "iw-ode". Values of different kinds
+            belong in different columns of a table.
+        parts: other results of the same computation by name, each ``(B,)`` or shaped like states.
     """
 
     nats: Tensor
@@ -44,8 +51,9 @@ class FlowOptions:
     """How the likelihood of the probability flow is computed.
 
     Args:
-        probes: Rademacher probes of the trace, fixed along the flow; 0 takes the exact trace; None
-            takes it up to `EXACT_TRACE_LIMIT` driven coordinates, and `PROBES` probes beyond.
+        probes: number of Rademacher probes of the trace, which stay fixed along the flow; 0 for
+            the exact trace. None: exact up to `EXACT_TRACE_LIMIT` driven coordinates, `PROBES`
+            probes beyond.
         rtol, atol: relative and absolute tolerance of the adaptive solver.
     """
 
@@ -60,16 +68,17 @@ DEFAULT = FlowOptions()
 def flow_likelihood(
     rev: Reverse, x: Tensor, noise: Noise, t_min: float, options: FlowOptions = DEFAULT
 ) -> Likelihood:
-    """``-log p_{t_min}`` of ``x`` under the probability flow of ``rev`` that ends in the prior.
+    """``-log p(x)`` at the cut-off, under the probability flow that starts in the prior.
 
-    For k = 1 this is the density itself, up to the mismatch of the prior. For k > 1 the auxiliary
-    phases v are drawn from ``N(m_v x, S_vv(t_min))`` and the log of that density is added: equal
-    to ``-log p(x)`` on average for an exact score (to O(t_min)), else a bound.
+    For k = 1 this is the density of the model. For k > 1 the auxiliary phases v are drawn from
+    ``q(v | x) = N(m_v x, S_vv)`` at the cut-off, and the result is ``-log p(x, v) + log q(v | x)``:
+    in expectation ``-log p(x)`` under an exact score (up to terms of order t_min), and an upper
+    bound of it for any other.
 
     Args:
-        rev: the problem, over the rows of ``x``.
+        rev: the reverse process for the rows of ``x``.
         x: data, ``(B, *event)``.
-        noise: streams "aux" and "probe" are drawn from.
+        noise: draws from its streams "aux" and "probe".
         t_min: the cut-off e.
         options: probes of the trace and tolerances of the solver.
     """
@@ -82,7 +91,10 @@ def flow_likelihood(
 def flow_state_likelihood(
     rev: Reverse, u: Tensor, noise: Noise, t_min: float, options: FlowOptions = DEFAULT
 ) -> Likelihood:
-    """``-log p_{t_min}`` of states ``u (B, k, *event)``, all phases; see `flow_likelihood`."""
+    """``-log p(u)`` at the cut-off, of states ``u (B, k, *event)`` of all phases.
+
+    See `flow_likelihood` for the arguments.
+    """
     sde, probes = rev.sde, options.probes
     coordinates = u[0, 0].numel() * sde.driven
     if probes is None:
@@ -90,33 +102,37 @@ def flow_state_likelihood(
     directions = _directions(u, sde.driven, probes, noise.stream("probe"))
     width = u[0].numel()
 
-    def narrow(index: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def derivative_of(index: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """The derivative of (u, int div f dt) for some rows, with one integral for each probe."""
         part, z = rev.select(index), directions[index]
 
-        def field_(y: Tensor, t: Tensor) -> Tensor:
+        def derivative(y: Tensor, t: Tensor) -> Tensor:
             drift, gain = (matrix.to(y) for matrix in flow_operators(sde, t, sde.kernel(t)))
             state = y[:, :width].unflatten(1, u.shape[1:])
             flow, divergence = _flow_and_divergence(part, state, t, (drift, gain), z)
-            if not probes:
+            if not probes:  # directions are the unit vectors: their sum is the trace
                 divergence = divergence.sum(1, keepdim=True)
-            trace = u[0, 0].numel() * drift.diagonal(dim1=-2, dim2=-1).sum(-1)
+            trace = u[0, 0].numel() * drift.diagonal(dim1=-2, dim2=-1).sum(-1)  # of F
             return torch.cat([flow.flatten(1), trace[:, None] + divergence], 1)
 
-        return field_
+        return derivative
 
-    columns = probes or 1
-    y = torch.cat([u.flatten(1), u.new_zeros(len(u), columns)], 1)
-    y = integrate(narrow, y, t_min, sde.horizon, options.rtol, options.atol)
-    u_T, gains = y[:, :width].unflatten(1, u.shape[1:]), y[:, width:]
-    nats = -normal_log_density(u_T, sde.prior_cov()) - gains.mean(1)
-    spread = torch.zeros_like(nats)
-    if probes:
-        spread = gains.std(1) / math.sqrt(probes) if probes > 1 else spread / 0
-    return Likelihood(nats, spread, "ode", {"u_T": u_T})
+    integrals = u.new_zeros(len(u), probes or 1)
+    y = torch.cat([u.flatten(1), integrals], 1)
+    y = integrate(derivative_of, y, t_min, sde.horizon, options.rtol, options.atol)
+    u_T, integrals = y[:, :width].unflatten(1, u.shape[1:]), y[:, width:]
+    # -log p(u_e) = -log p_T(u_T) - int_e^T div f dt
+    nats = -normal_log_density(u_T, sde.prior_cov()) - integrals.mean(1)
+    stderr = torch.zeros_like(nats)
+    if probes == 1:
+        stderr = torch.full_like(nats, math.nan)
+    elif probes:
+        stderr = integrals.std(1) / math.sqrt(probes)
+    return Likelihood(nats, stderr, "ode", {"u_T": u_T})
 
 
 def _directions(u: Tensor, driven: int, probes: int, noise: Noise) -> Tensor:
-    """Rademacher probes of the trace, ``(B, K, r, *event)``; without any, the unit vectors."""
+    """K Rademacher probes of the trace, ``(B, K, r, *event)``; for 0 probes the unit vectors."""
     shape = (driven, *u.shape[2:])
     if probes:
         draws = noise.uniform(u.new_empty(len(u), probes * math.prod(shape)))
@@ -127,7 +143,10 @@ def _directions(u: Tensor, driven: int, probes: int, noise: Noise) -> Tensor:
 
 
 def normal_log_density(u: Tensor, cov: Tensor) -> Tensor:
-    """log N(u; 0, cov on the phase axis), over the event: ``(B,)`` from ``(B, k, *event)``."""
+    """``log N(u; 0, cov)``, ``(B,)``, of states ``(B, k, *event)``.
+
+    The coordinates of the event are independent; ``cov (k, k)`` is that of the phases of each.
+    """
     factor = torch.linalg.cholesky(cov).to(u)
     white = act_on_phases(torch.linalg.inv(factor), u)
     count = u[0, 0].numel()
@@ -136,27 +155,40 @@ def normal_log_density(u: Tensor, cov: Tensor) -> Tensor:
 
 
 def _with_auxiliary(sde: LinearSDE, x: Tensor, noise: Noise, t_min: float) -> tuple[Tensor, Tensor]:
-    """States ``(B, k, *event)`` around x at t_min, and log q(v | x), ``(B,)``; zero for k = 1."""
+    """States ``(x, v)``, ``(B, k, *event)``, with v drawn from q(v | x) at the cut-off.
+
+    And ``log q(v | x)``, ``(B,)``: zero for k = 1, where there is no v.
+    """
     if sde.phases == 1:
         return x[:, None], x.new_zeros(len(x))
     kernel = sde.kernel(torch.tensor(t_min, dtype=torch.float64))
     mean, cov = kernel.mean[1:, None].to(x), kernel.cov[1:, 1:]
     root = torch.linalg.cholesky(cov).to(x)
     shift = act_on_phases(root, noise(x.new_empty(len(x), sde.phases - 1, *x.shape[1:])))
-    return torch.cat([x[:, None], act_on_phases(mean, x[:, None]) + shift], 1), normal_log_density(
-        shift, cov
-    )
+    v = act_on_phases(mean, x[:, None]) + shift
+    return torch.cat([x[:, None], v], 1), normal_log_density(shift, cov)
 
 
 def _flow_and_divergence(
     rev: Reverse, u: Tensor, t: Tensor, flow: tuple[Tensor, Tensor], directions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """``(du/dt, z^T (d f_net / d u_d) z)`` for probes ``z (b, K, r, *event)``: ``(b, K)``."""
+    """The flow, and the network's part of its divergence along each probe z.
+
+    Args:
+        rev: the reverse process.
+        u: states, ``(b, k, *event)``.
+        t: the time.
+        flow: operators F and G of ``du/dt = F u + G eps_d``.
+        directions: z, ``(b, K, r, *event)``.
+
+    Returns:
+        ``du/dt``, like u, and ``z^T (d (G eps_d)_d / d u_d) z``, ``(b, K)``.
+    """
     r, (_, gain) = rev.sde.driven, flow
     with torch.inference_mode(False), torch.enable_grad():
         state = u.detach().clone().requires_grad_(True)
         eps = rev.eps(state, t)
-        pulled = torch.einsum("bij,bki...->kbj...", gain[:, -r:], directions)
-        (slopes,) = torch.autograd.grad(eps, state, pulled, is_grads_batched=True)
+        cotangents = torch.einsum("bij,bki...->kbj...", gain[:, -r:], directions)  # G_d^T z
+        (slopes,) = torch.autograd.grad(eps, state, cotangents, is_grads_batched=True)
     divergence = (slopes[:, :, -r:] * directions.transpose(0, 1)).flatten(2).sum(2).T
     return act_on_phases(torch.cat(flow, -1), u, eps.detach()), divergence

@@ -1,7 +1,7 @@
-"""What a network, model, prior and autoencoder are, and how samples are drawn in batches.
+"""The base classes of networks, models, priors and autoencoders, and sampling in batches.
 
-Read `network`, `loss`, `model`, `prior`, `autoencoder`, `sampling`. This room imports processes,
-noise, solvers, likelihoods and data.
+Read `network`, `loss`, `model`, then `prior` and `autoencoder` (for latent models), and `sampling`.
+This room imports torch and the rooms processes, noise, solvers, likelihoods and data.
 """
 
 from sgmkit.models.autoencoder import Autoencoder, Latents, bounded

@@ -1,4 +1,4 @@
-"""What an autoencoder is: from data to a law of latents, and back to what a decoder says."""
+"""What an autoencoder is: from data to a law of latents, and from latents to a law of data."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,16 +13,17 @@ from sgmkit.noise import Noise
 
 @dataclass(frozen=True)
 class Latents:
-    """Latents of one scale, drawn from what an encoder says of a batch.
+    """Latents of one scale for a batch, drawn from the encoder's law q(z | x).
 
-    Each coordinate is ``N(mean, std^2)`` given the data and the groups before its own: groups are
-    consecutive channels, drawn one after the other.
+    Groups of consecutive channels are drawn one after the other. Each coordinate is
+    ``N(mean, std^2)`` given the data and the groups before its own.
 
     Args:
         z: the draw, ``(B, C, *sizes)``.
-        mean, std: ``(B, C, *sizes)``.
-        groups: channels of each group, in the order of drawing; they sum to C.
-        base: the Normal draw that a volume-preserving flow made ``z`` of; None where ``z`` is it.
+        mean, std: mean and standard deviation of each coordinate, ``(B, C, *sizes)``.
+        groups: number of channels of each group, in the order of drawing; they sum to C.
+        base: the Normal draw that a volume-preserving flow turned into ``z``; None where there is
+            no flow, and ``z`` itself is Normal.
     """
 
     z: Tensor
@@ -33,16 +34,20 @@ class Latents:
 
     @property
     def log_q(self) -> Tensor:
-        """``log q(z | x)`` by coordinate, nats, ``(B, C, *sizes)``; a flow leaves sums as such."""
+        """``log q(z | x)`` of each coordinate, nats, ``(B, C, *sizes)``.
+
+        Behind a flow, which preserves volume, only the sum over coordinates is that of z.
+        """
         draw = self.z if self.base is None else self.base
         white = (draw - self.mean) / self.std
         return -0.5 * white.square() - self.std.log() - 0.5 * math.log(2 * math.pi)
 
     @property
     def divergence(self) -> Tensor:
-        """``KL(q || N(0, 1))`` by coordinate, nats, ``(B, C, *sizes)``.
+        """``KL(q || N(0, 1))`` of each coordinate, nats, ``(B, C, *sizes)``.
 
-        In closed form; behind a flow, an estimate from the one draw.
+        In closed form, ``(mean^2 + std^2 - 1) / 2 - log std``; behind a flow, the estimate
+        ``log q(z | x) - log N(z; 0, 1)`` from the one draw.
         """
         if self.base is not None:
             return self.log_q + 0.5 * (self.z.square() + math.log(2 * math.pi))
@@ -52,19 +57,20 @@ class Latents:
 class Autoencoder(nn.Module, ABC):
     """An encoder into Gaussian latents of one or more scales, and a decoder.
 
-    A model builds it when it knows its shapes, so that a subclass has ``in_shape`` and
-    ``out_shape`` first and its options after them. The coarsest scale comes first: a latent model
-    gives it a prior of its own; finer scales are N(0, I). It refuses shapes that it cannot serve
-    with a `ValueError` that names them.
+    The latent model builds it, for only the model knows the shapes: the constructor of a subclass
+    takes ``in_shape`` and ``out_shape`` first and its own options after them. A latent model learns
+    a prior for the coarsest scale, which comes first; finer scales have the prior N(0, I). An
+    autoencoder refuses shapes for which it does not work with a `ValueError` that names them.
 
     Args:
-        in_shape: of one item of data, channels first.
-        out_shape: of what the decoder says of one item: some numbers for each pixel.
+        in_shape: shape of one item of data, channels first.
+        out_shape: shape of the decoder's output for one item: the parameters of the law of each
+            pixel, as channels.
 
     Attributes:
-        scales: shapes of one item's latents, ``(C, *sizes)`` each, the coarsest first.
-        averaged: whether averages of the weights are as good as the weights, as they are not for
-            batch norm, whose statistics belong to the weights of each step.
+        scales: shapes of the latents of one item, ``(C, *sizes)`` each, the coarsest first.
+        averaged: whether averages of the weights over steps may stand in for the weights. Batch
+            norm forbids it: its statistics belong to the weights of one step.
     """
 
     scales: tuple[tuple[int, ...], ...]
@@ -80,13 +86,14 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, z: Sequence[Tensor]) -> Tensor:
-        """What the decoder says, ``(B, *out_shape)``, of latents ``(B, *scale)`` of each scale."""
+        """The decoder's output, ``(B, *out_shape)``, from latents ``(B, *scale)`` of each scale."""
 
 
 def bounded(mean: Tensor, log_std: Tensor, limit: float = 5.0) -> tuple[Tensor, Tensor]:
-    """Smooth bounds on what an encoder says (NVAE, Vahdat and Kautz 2020; LSGM's scales).
+    """Mean and standard deviation of latents, smoothly bounded, from an encoder's raw output.
 
-    ``5 tanh(mean / 5)`` and ``exp(limit tanh(log_std / limit))``, in float32 at least.
+    ``5 tanh(mean / 5)`` and ``exp(limit tanh(log_std / limit))`` (NVAE, Vahdat and Kautz 2020, as
+    LSGM uses it), in float32 or better.
     """
     wide = torch.promote_types(mean.dtype, torch.float32)
     mean, log_std = mean.to(wide), log_std.to(wide)

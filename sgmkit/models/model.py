@@ -1,4 +1,4 @@
-"""What a model is: something that offers a `Reverse` to solvers and turns states into data."""
+"""What a model is: it offers a `Reverse` to solvers, and decodes states into data."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ Bound = Literal["iw-ode", "nelbo-diffusion", "nelbo-chain"]
 
 @dataclass(frozen=True)
 class Samples:
-    """What sampling returns.
+    """Samples, and what they cost.
 
     Args:
-        x: ``(B, *event)``, decoded.
-        u: the states the solver ended in, ``(B, k, *event)``.
-        start: the states it started from, ``(B, k, *event)``.
-        nfe: network evaluations of each sample, counted, int64 ``(B,)``.
-        decoder_calls: of each sample, counted: they are no network evaluations of the score.
+        x: samples of the data, ``(B, *event)``.
+        u: the states in which the solver ended, ``(B, k, *event)``.
+        start: the states from which it started, ``(B, k, *event)``.
+        nfe: counted evaluations of the score network for each sample, int64 ``(B,)``.
+        decoder_calls: counted evaluations of a decoder for each sample; they are not in ``nfe``.
     """
 
     x: Tensor
@@ -44,58 +44,69 @@ class Samples:
 
 
 class Model(nn.Module, ABC):
-    """A distribution over tensors of shape ``event``, as the end of a reverse process."""
+    """A distribution over tensors of shape ``event``, in which a reverse process ends."""
 
     event: tuple[int, ...]
     t_min: float = 1e-3
-    """Where grids, likelihoods and last-step rules end; stored with the model."""
+    """The cut-off: the smallest time at which the model is used. Time grids end there."""
     decoder_calls: int = 0
-    """Calls of a decoder so far: a model that has one counts them."""
+    """Number of decoder calls so far; a model that has a decoder counts them."""
     partial: bool = False
-    """Whether some steps leave some parameters out, for which data-parallel training then looks."""
+    """Some steps give some parameters no gradient; DDP then needs `find_unused_parameters`."""
     pretrained: str | None = None
     """Run directory of a model of which a new training takes over parts; see `adopt`."""
     retired: tuple[str, ...] = ()
     """Names of tensors that only earlier versions had in their state. Checkpoints may hold them
     still: they are read, and dropped."""
     discrete: bool = False
-    """Whether `nll` is of the data's own values, levels or ones, as a decoder over them states it;
-    else it is of a density, and whoever asks dequantises the data first."""
+    """Whether `nll` is of probabilities of discrete data (grey levels or bits), which the decoder
+    states. Otherwise it is of a density, and discrete data have to be dequantised first."""
     trainable: bool = True
-    """Whether `loss` is there to be trained on; a model without one states False."""
+    """Whether the model has a `loss` to train on; a model without one states False."""
     states_law: bool = False
     """Whether the decoder states a law of data: `observe` draws from it, `decode` is its mean."""
 
     @cached_property
     def sde(self) -> LinearSDE:
-        """The process that `reverse` reverses; a model that has it at hand sets the attribute."""
+        """The forward process that `reverse` reverses; usually set as an attribute instead."""
         return self.reverse(SeededNoise(0, [0])).sde
 
     @abstractmethod
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
-        """The problem that a solver integrates, for labels ``y (B,)`` or none."""
+        """The reverse process, which solvers integrate.
+
+        Args:
+            noise: for the random numbers of a solver's steps.
+            y: labels ``(B,)`` to condition on, or None.
+        """
 
     @abstractmethod
     def decode(self, u: Tensor, noise: Noise | None = None) -> Tensor:
         """Data ``(B, *event)`` from states ``(B, k, *event)`` at t_min.
 
-        The mean of what a decoder says, where that is a law of data.
+        Where `states_law`, this is the mean of the decoder's law of data.
         """
 
     def observe(self, u: Tensor, noise: Noise) -> Tensor:
-        """A draw from what a decoder says, ``(B, *event)``, where that is a law; else `decode`."""
+        """A draw from the decoder's law of data, ``(B, *event)``; `decode` where it states none."""
         return self.decode(u, noise)
 
     def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
-        """Training loss on one batch; ``progress`` in [0, 1] is for annealing."""
+        """The training loss of one batch.
+
+        Args:
+            batch: data with their sample ids.
+            noise: of one sample id for each row.
+            progress: share of the training that is over, in [0, 1], for annealing.
+        """
         raise Incompatible(f"{type(self).__name__} has nothing to train")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser; ``scale`` multiplies the learning rate of one."""
+        """Parameter groups for the optimiser; "scale" multiplies the learning rate of a group."""
         return [{"params": list(self.parameters())}]
 
     def averaged_parameters(self) -> dict[str, nn.Parameter]:
-        """Parameters by name that are trained, and whose averages stand in for them."""
+        """Trained parameters by name, whose averages over steps are used for sampling."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
     def adopt(self, other: "Model", options: Mapping[str, object]) -> None:
@@ -126,9 +137,13 @@ class Model(nn.Module, ABC):
         return next(tensors, torch.zeros(0)).new_empty(0)
 
     def start(self, noise: Noise, how: Start = "prior", y: Tensor | None = None) -> Tensor:
-        """States at the horizon, ``(B, k, *event)``, one for each id of ``noise``.
+        """States at the horizon, ``(B, k, *event)``, one for each sample id of ``noise``.
 
-        ``prior`` draws from N(0, prior_cov); ``exact`` from the law of u_T, where it is known.
+        Args:
+            noise: draws from its stream "start".
+            how: ``prior`` draws from N(0, prior_cov); ``exact`` from the law of u_T, where the
+                model knows it.
+            y: labels ``(B,)`` or None.
         """
         if how == "exact":
             return self.start_exactly(noise)
@@ -158,16 +173,15 @@ class Model(nn.Module, ABC):
         images: Images = "mean",
         y: Tensor | None = None,
     ) -> Samples:
-        """Draw ``n`` samples: the start from ``noise``'s stream "start", the steps from "step".
+        """Draw ``n`` samples.
 
         Args:
-            n: number of samples, one for each id of ``noise``.
+            n: number of samples, one for each sample id of ``noise``.
             solver: integrates from ``grid[0]`` to ``grid[-1]``.
             grid: decreasing times, ``(steps + 1,)`` float64.
-            noise: draws by sample id, so a sample does not depend on its batch.
-            last: rule for the way from ``grid[-1]`` to 0.
-            start: where u_T comes from.
-            images: the mean of what a decoder says, or a draw from it.
+            noise: draws by sample id, so that a sample does not depend on its batch: the start from
+                its stream "start", the steps from "step", decoding from "decode".
+            last, start, images: see `sgmkit.models.SamplingRules`.
             y: labels ``(n,)`` or None.
 
         Raises:
@@ -185,8 +199,8 @@ class Model(nn.Module, ABC):
             first = self.start(noise, start, y)
             u = finish(rev, solver.solve(rev, first, grid), grid[-1], last)
             before = self.decoder_calls
-            seen = self.decode if images == "mean" else self.observe
-            x = seen(u, noise.stream("decode"))
+            decode = self.decode if images == "mean" else self.observe
+            x = decode(u, noise.stream("decode"))
             return Samples(x, u, first, rev.calls, self.decoder_calls - before)
 
     def nll(
@@ -200,7 +214,7 @@ class Model(nn.Module, ABC):
         t_min: float | None = None,
         y: Tensor | None = None,
     ) -> Likelihood:
-        """Negative log-likelihood of ``x (B, *event)`` by the probability flow from ``t_min`` up.
+        """Negative log-likelihood of data by the probability flow from the cut-off to the horizon.
 
         Args:
             x: data, ``(B, *event)``.
@@ -215,22 +229,36 @@ class Model(nn.Module, ABC):
     def flow_nll(
         self, x: Tensor, noise: Noise, t_min: float, options: FlowOptions, y: Tensor | None = None
     ) -> Likelihood:
-        """What `nll` computes, with its options as one value: a model overrides this method."""
+        """The computation of `nll`, which a model may override.
+
+        Args:
+            x: data with the dtype and device of the model's states, ``(B, *event)``.
+            noise: of one sample id for each row.
+            t_min: the cut-off.
+            options: of the flow.
+            y: labels ``(B,)`` or None.
+        """
         return flow_likelihood(self.reverse(noise, y), x, noise, t_min, options)
 
     def bound(
         self, x: Tensor, noise: Noise, kind: Bound, draws: int = 1, **options: Any
     ) -> Likelihood:
-        """An upper bound of the negative log-likelihood of ``x (B, *event)``, besides `nll`.
+        """An upper bound of the negative log-likelihood of a model with latents.
 
-        ``iw-ode`` weighs ``draws`` latents by importance, their prior's density by the flow; an
-        average of ``draws``: ``nelbo-diffusion`` integrates the prior's bound over continuous time,
-        ``nelbo-chain`` sums it over the steps of the ancestral chain on a ``grid``.
+        Args:
+            x: data, ``(B, *event)``.
+            noise: of one sample id for each row.
+            kind: ``iw-ode`` is the importance-weighted bound, with the prior's density by the
+                probability flow. The others are means over draws: ``nelbo-diffusion`` bounds the
+                prior's density in continuous time, ``nelbo-chain`` along the ancestral chain.
+            draws: number of draws of the latents of each item.
+            options: ``t_min``; for ``iw-ode`` the fields of `sgmkit.likelihoods.FlowOptions`; for
+                ``nelbo-chain`` the ``grid`` of the chain.
         """
         raise Incompatible(f"{type(self).__name__} has no latents to bound a likelihood with")
 
 
 @remembered
 def _prior_root(sde: LinearSDE) -> Operator:
-    """A root of the prior's covariance."""
+    """``C`` with ``C C^T = prior_cov``, as an operator."""
     return Operator(semidefinite_factor(sde.prior_cov().tolist()))

@@ -1,4 +1,4 @@
-"""What a network is: a map between two shapes that is told the time."""
+"""What a network is: a map from one shape to another, conditioned on the time."""
 
 from abc import ABC, abstractmethod
 
@@ -6,21 +6,22 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module, ABC):
-    """From ``(B, *in_shape)`` to ``(B, *out_shape)`` at a time, ``(B,)``.
+    """A map from ``(B, *in_shape)`` to ``(B, *out_shape)``, at a time for each row.
 
-    A model builds it when it knows its shapes, so that a subclass has ``in_shape`` and
-    ``out_shape`` first and its options after them: ``def __init__(self, in_shape, out_shape,
-    width: int = 64)``. The k phases of a state come as channels, ``in_shape = (k C, *spatial)``,
-    and ``out_shape = (r C, *spatial)``.
+    The model that uses a network builds it, for only the model knows the shapes. The constructor of
+    a subclass therefore takes ``in_shape`` and ``out_shape`` first and its own options after them:
+    ``def __init__(self, in_shape, out_shape, width: int = 64)``. The k phases of a state come as
+    channels: ``in_shape = (k C, *spatial)``, and ``out_shape = (r C, *spatial)`` for r driven
+    phases.
 
-    It refuses shapes that it cannot serve with a `ValueError` that names them.
+    A network refuses shapes for which it does not work with a `ValueError` that names them.
 
     Args:
-        in_shape: of one input, channels first.
-        out_shape: of one output, channels first.
+        in_shape: shape of one input, channels first.
+        out_shape: shape of one output, channels first.
 
     Attributes:
-        classes: number of labels that it tells apart; 0 where it takes none.
+        classes: number of class labels that the network knows; 0 if it takes none.
     """
 
     classes: int = 0
@@ -35,7 +36,7 @@ class Network(nn.Module, ABC):
 
         Args:
             z: input of about unit variance, ``(B, *in_shape)``.
-            c: the time as the model tells it, ``(B,)``: t over the horizon, in [0, 1]; or EDM's
-                ``c_noise``, about -2 to 2.
+            c: the time, ``(B,)``: t over the horizon, in [0, 1]; or EDM's ``c_noise``, about -2 to
+                2.
             y: labels ``(B,)`` int64 in [0, classes), or None.
         """

@@ -1,4 +1,4 @@
-"""What a latent model asks of the model that is its prior."""
+"""What a latent model needs from the model that is its prior: a cross entropy of latents."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -10,19 +10,21 @@ from sgmkit.models.model import Model
 from sgmkit.noise import Noise
 
 Weigh = Callable[[Tensor], Tensor]
-"""From nats ``(B, *event)``, without a graph, to weights that broadcast against them."""
+"""A function from nats ``(B, *event)``, without a graph, to weights that broadcast over them."""
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """What a batch of latents costs under a prior.
+    """The cross entropy of a batch of latents under a prior, and a loss to train on.
 
     Args:
-        excess: by coordinate, nats, ``(B, *event)``, without a graph: an unbiased estimate of the
-            cross entropy of u at t_min, given z, to the prior, less the entropy of u given z.
-        loss: ``()``; its gradient in the prior's parameters is that of the prior's own objective,
-            and its gradient in z that of the weighted sum of ``excess``.
-        parts: of the prior's own objective, each ``()``.
+        excess: for each coordinate, in nats, ``(B, *event)``, without a graph: an unbiased
+            estimate of ``CE(q(u | z) || p(u)) - H(q(u | z))``, for the state u at t_min of latents
+            z and the prior p.
+        loss: ``()``. Its gradient with respect to the prior's parameters is that of the prior's
+            own objective; its gradient with respect to z is that of the weighted sum of
+            ``excess``.
+        parts: named parts of the prior's own objective, each ``()``.
     """
 
     excess: Tensor
@@ -31,27 +33,28 @@ class CrossEntropy:
 
 
 class Prior(Model):
-    """A model that latents can be trained against, jointly with the encoder that makes them."""
+    """A model of latents that can be trained jointly with their encoder."""
 
     @abstractmethod
     def cross_entropy(
         self, z: Tensor, noise: Noise, weight: float | Weigh, *, separate: bool = False
     ) -> CrossEntropy:
-        """The cost of latents, and the loss that trains both this prior and their encoder.
+        """The cross entropy of latents, and the loss that trains this prior and their encoder.
 
         Args:
             z: latents ``(B, *event)``.
             noise: of one sample id for each row.
-            weight: of ``excess`` in the gradient for z: a number, or what makes weights of it.
-            separate: draw times for the encoder apart from those of the prior's own objective.
+            weight: weight of ``excess`` in the gradient with respect to z: a number, or a function
+                that computes weights from ``excess``.
+            separate: draw other times for the encoder than for the prior's own objective.
         """
 
     def check_latents(self) -> None:
-        """Refuse, before any work, options under which latents have no cost.
+        """Refuse options under which latents have no cross entropy, before any training.
 
         Raises:
-            Incompatible: with what to change.
+            Incompatible: with the option to change.
         """
 
     def deactivate(self, idle: Tensor) -> None:
-        """Take channels where ``idle (C,)`` is true for N(0, 1), from now on."""
+        """Model the channels where ``idle (C,)`` is true as N(0, 1) from now on."""

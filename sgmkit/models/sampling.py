@@ -1,4 +1,7 @@
-"""Samples by number, in batches that change nothing; and the way of single samples, looked at."""
+"""Numbered samples in batches, and the paths of single samples from noise to data.
+
+A sample depends on its number and the seed, and not on the batch that it is drawn in.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,18 +15,20 @@ from sgmkit.models.model import Images, Model, Samples, Start
 from sgmkit.noise import SeededNoise
 from sgmkit.solvers import Last, Reverse, Solver, finish
 
-NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 24}
-"""State entries in a batch, by device: memory and speed only. 4,096 samples at most."""
+BATCH_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 24}
+"""Default size of a batch by device, in entries of one phase. It decides memory and speed only."""
+BATCH_SAMPLES = 4096
+"""Largest default number of samples in a batch."""
 
 
 @dataclass(frozen=True)
 class SamplingRules:
-    """How a sample begins and ends, whatever solves in between.
+    """How sampling begins and ends, whichever solver works in between.
 
     Args:
-        last: rule for the way from the end of the grid to t = 0.
-        start: whether u_T is drawn from the prior or from its exact law.
-        images: the mean of the law that a decoder states, or a draw from it.
+        last: last-step rule, for the interval between the end of the grid and t = 0.
+        start: where u_T comes from: the prior, or the exact law of u_T.
+        images: what a decoder that states a law of data gives: its mean, or a sample.
     """
 
     last: Last = "none"
@@ -35,10 +40,10 @@ DEFAULT = SamplingRules()
 
 
 def batch_size(model: Model) -> int:
-    """How many samples to make at a time."""
+    """The default number of samples in a batch."""
     device = model.state_like().device.type
     entries = math.prod(model.state_event())
-    return max(1, min(4096, NUMBERS.get(device, NUMBERS["cuda"]) // entries))
+    return max(1, min(BATCH_SAMPLES, BATCH_ENTRIES.get(device, BATCH_ENTRIES["cuda"]) // entries))
 
 
 def sample_batches(
@@ -51,7 +56,15 @@ def sample_batches(
     *,
     batch: int | None = None,
 ) -> Iterator[Samples]:
-    """Samples 0 to n - 1 of ``seed``, some at a time; each depends on its number alone."""
+    """Draw the samples 0 to n - 1 of a seed, batch by batch.
+
+    Args:
+        model, solver, grid: see `Model.sample`.
+        n: number of samples.
+        seed: of all noise; a sample depends on the seed and its number alone.
+        rules: how sampling begins and ends.
+        batch: number of samples in a batch; None for `batch_size`.
+    """
     size = batch or batch_size(model)
     for low in range(0, n, size):
         ids = range(low, min(low + size, n))
@@ -68,11 +81,11 @@ def sample_batches(
 
 
 def gather(parts: Iterator[Samples]) -> Samples:
-    """All parts as one, the arrays on the CPU."""
-    found = list(parts)
+    """Join batches of samples, with all tensors on the CPU."""
+    batches = list(parts)
     names = ("x", "u", "start", "nfe")
-    whole = (torch.cat([getattr(part, name).cpu() for part in found]) for name in names)
-    return Samples(*whole, decoder_calls=max(part.decoder_calls for part in found))
+    whole = (torch.cat([getattr(batch, name).cpu() for batch in batches]) for name in names)
+    return Samples(*whole, decoder_calls=max(batch.decoder_calls for batch in batches))
 
 
 def path_of(
@@ -83,10 +96,15 @@ def path_of(
     seed: int,
     rules: SamplingRules = DEFAULT,
 ) -> tuple[Tensor, Tensor]:
-    """The way of one sample: times ``(m,)``, decreasing, and states ``(m, k, *event)``.
+    """The path of one sample from noise to data, which is the same as in any batch.
 
-    The start, the states at which the network was asked, less any at a time already passed, and
-    the end; a sample alone goes the way that it goes in any batch.
+    Args:
+        number: of the sample, among those of `sample_batches`.
+        model, solver, grid, seed, rules: see `sample_batches`.
+
+    Returns:
+        Decreasing times ``(m,)`` float64 and states ``(m, k, *event)``: the start, the states at
+        which the network was evaluated (a solver that goes back in time adds none), and the end.
     """
     noise = SeededNoise(seed, [number])
     with torch.inference_mode():
@@ -96,32 +114,40 @@ def path_of(
         first = model.start(noise, rules.start)
         times, states = [float(grid[0])], [first[0].cpu()]
 
-        def watched(u: Tensor, t: Tensor) -> Tensor:
+        def recorded(u: Tensor, t: Tensor) -> Tensor:
             now = float(t.flatten()[0])
             if now < times[-1]:
                 times.append(now)
                 states.append(u[0].cpu())
             return problem.eps(u, t)
 
-        rev = Reverse(problem.sde, watched, problem.noise)
+        rev = Reverse(problem.sde, recorded, problem.noise)
         u = solver.solve(rev, first, grid)
         u = finish(rev, u, grid[-1], rules.last)
         end = float(grid[-1]) if rules.last == "none" else 0.0
-    way = [(t, state) for t, state in zip(times, states, strict=True) if t > end]
-    told = torch.tensor([*(t for t, _ in way), end], dtype=torch.float64)
-    return told, torch.stack([*(state for _, state in way), u[0].cpu()])
+    path = [(t, state) for t, state in zip(times, states, strict=True) if t > end]
+    path.append((end, u[0].cpu()))
+    path_times = torch.tensor([t for t, _ in path], dtype=torch.float64)
+    return path_times, torch.stack([state for _, state in path])
 
 
 def frames(
-    model: Model, ways: Sequence[tuple[Tensor, Tensor]], count: int
+    model: Model, paths: Sequence[tuple[Tensor, Tensor]], count: int
 ) -> tuple[list[float], Tensor]:
-    """Pictures for a strip: times, and data ``(len(ways), count, *event)``.
+    """Pictures of paths at common times.
 
-    The times are those of the first way, evenly by number; other ways show their nearest.
+    Args:
+        model: decodes the states.
+        paths: times and states of each, see `path_of`.
+        count: largest number of times.
+
+    Returns:
+        Times, evenly spaced by their number in the first path; and decoded states ``(len(paths),
+        count, *event)``, which in the other paths are those at the nearest times.
     """
-    first = ways[0][0]
-    places = torch.linspace(0, len(first) - 1, min(count, len(first))).round().long()
-    wanted, like = first[places], model.state_like()
-    rows = [states[(times[:, None] - wanted).abs().argmin(0)] for times, states in ways]
+    first = paths[0][0]
+    numbers = torch.linspace(0, len(first) - 1, min(count, len(first))).round().long()
+    shown, like = first[numbers], model.state_like()
+    rows = [states[(times[:, None] - shown).abs().argmin(0)] for times, states in paths]
     with torch.inference_mode():
-        return wanted.tolist(), torch.stack([model.decode(row.to(like)).cpu() for row in rows])
+        return shown.tolist(), torch.stack([model.decode(row.to(like)).cpu() for row in rows])

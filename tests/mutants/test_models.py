@@ -52,7 +52,7 @@ class Centred(Sound):
 
 
 class ByPlace(Sound):
-    """Rows that are told their place in the batch."""
+    """Rows whose loss depends on their place in the batch."""
 
     def loss(self, batch, noise, progress):
         x = batch.x + torch.arange(len(batch.x))[:, None]
@@ -171,7 +171,7 @@ class NoLaw(Sound):
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (OtherProcess, "check_sde", "the kernel of sde is not that of reverse's process"),
         (OtherHorizon, "check_sde", "sde has horizon = 1.0, but the process of reverse 2.0"),
@@ -195,33 +195,33 @@ class NoLaw(Sound):
         (Noisy, "check_reproducible", "the same noise gives other samples"),
     ],
 )
-def test_model_mutants(mutant, name, told):
+def test_model_mutants(mutant, name, message):
     with torch.random.fork_rng():
-        finds("model", mutant(), name, told)
+        finds("model", mutant(), name, message)
 
 
 def test_what_they_are_mutants_of_is_sound():
-    found = run_checks("model", Sound())
-    assert [x for x in found if not x.ok] == []
-    assert {x.check for x in found if x.level == "skip"} == {"check_exact_start"}
+    results = run_checks("model", Sound())
+    assert [x for x in results if not x.ok] == []
+    assert {x.check for x in results if x.level == "skip"} == {"check_exact_start"}
 
 
-class Told(Sound):
-    """Asks what its data call for."""
+class Informed(Sound):
+    """Takes what the data set states."""
 
     def __init__(self, event: tuple[int, ...], likelihood: str, levels: int | None):
         super().__init__()
-        self.told = event, likelihood, levels
+        self.facts = event, likelihood, levels
 
 
-class Choosy(Told):
+class Choosy(Informed):
     def __init__(self, event: tuple[int, ...], likelihood: str, levels: int | None):
         super().__init__(event, likelihood, levels)
         if levels is None:
             raise ValueError("no levels")
 
 
-def test_models_are_told_of_points_then_of_pictures():
-    assert build("model", Told).told == ((2,), "continuous", None)
-    assert build("model", Told, event=(5,)).told == ((5,), "continuous", None)
-    assert build("model", Choosy).told == ((1, 8, 8), "discretised", 17)
+def test_models_are_built_for_points_then_for_pictures():
+    assert build("model", Informed).facts == ((2,), "continuous", None)
+    assert build("model", Informed, event=(5,)).facts == ((5,), "continuous", None)
+    assert build("model", Choosy).facts == ((1, 8, 8), "discretised", 17)

@@ -167,7 +167,7 @@ class Probing(ReferenceNetwork):
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (OfTheInput, "check_shape", "the output is (1, 4, 8, 8), not (1, 2, 8, 8)"),
         (Squeezed, "check_shape", "the output is (2, 8, 8), not (1, 2, 8, 8)"),
@@ -195,8 +195,8 @@ class Probing(ReferenceNetwork):
         (Probing, "check_global_rng", "it uses a global random generator"),
     ],
 )
-def test_network_mutants(mutant, name, told):
-    finds("network", build("network", mutant), name, told)
+def test_network_mutants(mutant, name, message):
+    finds("network", build("network", mutant), name, message)
 
 
 def test_checks_follow_the_fact_of_labels():
@@ -225,7 +225,7 @@ class Wrapping(ReferenceModel):
         self.network = network(in_shape=event, out_shape=event)
 
 
-class Unasked(ReferenceNetwork):
+class Undefaulted(ReferenceNetwork):
     def __init__(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], depth: list[int]):
         super().__init__(in_shape, out_shape)
 
@@ -238,7 +238,7 @@ def test_images_are_tried_before_vectors():
     assert build("network", "mlp").in_shape == vector["in_shape"]
 
 
-def test_shapes_may_be_given():
+def test_shapes_may_be_stated():
     assert build("network", ReferenceNetwork, in_shape=(9,), out_shape=(3,)).in_shape == (9,)
     net = build("network", "unet:channels=8", in_shape=(3, 9, 7), out_shape=(1, 9, 7))
     assert (net.in_shape, net.out_shape, net.enter.out_channels) == ((3, 9, 7), (1, 9, 7), 8)
@@ -246,18 +246,19 @@ def test_shapes_may_be_given():
         build("network", "unet", in_shape=(9,), out_shape=(9,))
 
 
-def test_refusals_are_told_one_by_one():
+def test_each_refusal_is_reported():
     with pytest.raises(BadValue) as caught:
         build("network", Hopeless)
     assert str(caught.value) == "no 3-D shapes; no 1-D shapes"
     with pytest.raises(BadValue) as caught:
-        build("network", Unasked)
+        build("network", Undefaulted)
     assert (
-        str(caught.value) == "network 'Unasked' cannot be built without in_shape, out_shape, depth"
+        str(caught.value)
+        == "network 'Undefaulted' cannot be built without in_shape, out_shape, depth"
     )
-    (found,) = run_checks("network", "unet", channels=0)
-    assert (found.check, found.ok) == ("check_builds", False)
-    assert found.message == (
+    (result,) = run_checks("network", "unet", channels=0)
+    assert (result.check, result.ok) == ("check_builds", False)
+    assert result.message == (
         "option 'channels' of network 'unet': input should be greater than 0, not 0"
     )
 

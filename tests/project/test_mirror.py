@@ -22,7 +22,6 @@ MISNAMED_PENDING: tuple[str, ...] = (
     "sgmkit_datasets",
     "sgmkit_evaluators",
     "sgmkit_features",
-    "sgmkit_networks",
     "sgmkit_solvers",
     "training",
 )

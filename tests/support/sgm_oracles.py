@@ -24,7 +24,7 @@ def total_cov(sde: LinearSDE, t: Tensor, data_var: float) -> Tensor:
 
 
 class Oracle(Network):
-    """The answer that a perfect network would give, from what `Sgm` shows and tells it.
+    """The output of a perfect network, from the input and the time that `Sgm` passes to it.
 
     Args:
         sde, law: of the exact score.
@@ -106,7 +106,7 @@ class Oracle(Network):
         mean, rows = kernel.mean, u.flatten(2)
         logits, means = [], []
         for j in range(len(law.weights)):
-            logit, found = law.weights[j].log(), []
+            logit, coordinates = law.weights[j].log(), []
             for d in range(rows.shape[2]):
                 var, mu = law.variances.expand(law.means.shape)[j, d], law.means[j, d]
                 cov = kernel.cov + var * mean[:, :, None] * mean[:, None, :]
@@ -114,9 +114,9 @@ class Oracle(Network):
                 zero = torch.zeros_like(mean)
                 logit = logit + MultivariateNormal(zero, cov).log_prob(apart)
                 gain = torch.linalg.solve(cov, mean)
-                found.append(mu + var * (gain * apart).sum(1))
+                coordinates.append(mu + var * (gain * apart).sum(1))
             logits.append(logit)
-            means.append(torch.stack(found, 1))
+            means.append(torch.stack(coordinates, 1))
         share = torch.softmax(torch.stack(logits, 1), 1)
         return (share[..., None] * torch.stack(means, 1)).sum(1)[:, None]
 
@@ -127,10 +127,10 @@ def _on(matrix: Tensor, u: Tensor) -> Tensor:
 
 def oracle_model(sde: LinearSDE, law: Dataset = MIXTURE, **options) -> Sgm:
     """`Sgm` in float64 around the `Oracle` of its own options, which sees all phases."""
-    told = {k: v for k, v in options.items() if k in ("prediction", "mixed", "matching")}
+    shared = {k: v for k, v in options.items() if k in ("prediction", "mixed", "matching")}
 
     def network(in_shape, out_shape):
-        return Oracle(in_shape, out_shape, sde, law, **told)
+        return Oracle(in_shape, out_shape, sde, law, **shared)
 
     event = tuple(law.mixture().means.shape[1:])
     return Sgm(event, sde, network, sigma_data=EDM_STD, **({"inputs": "phases"} | options))

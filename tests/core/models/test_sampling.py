@@ -53,8 +53,8 @@ def test_a_path_ends_in_the_sample(name, last):
     torch.testing.assert_close(states[0], whole.start[3], rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(states[-1], whole.u[3], rtol=1e-6, atol=1e-7)
     if name in ("ssem", "ddim"):
-        asked = grid if last == "mean" else grid[:-1]
-        assert times[:-1].tolist() == asked.tolist()
+        evaluated = grid if last == "mean" else grid[:-1]
+        assert times[:-1].tolist() == evaluated.tolist()
 
 
 def test_a_path_names_what_does_not_fit():

@@ -71,7 +71,7 @@ def test_options_reach_the_network_by_name():
     ("attention", "places"),
     [((), [8]), ((14,), [70, 8, 70, 70]), ((7, 4), [21, 8, 8, 8, 8, 21, 21])],
 )
-def test_attention_is_where_it_is_asked_for(attention, places):
+def test_attention_is_at_the_stated_heights(attention, places):
     """Numbers of pixels that are attended to, in order: sizes are 14 x 5, 7 x 3, 4 x 2."""
     net = build(UNet, (1, 14, 5), (1, 14, 5), **SMALL, attention=attention)
     seen = []

@@ -1,4 +1,4 @@
-"""The trained model: what its network is shown, what its answers mean, and what it refuses."""
+"""The model: what its network sees, what its answers mean, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def states(sde, t, seed=0, rows=5):
 
 
 class Linear(Network):
-    """One linear map of all that a network is shown and told; labels shift it."""
+    """One linear map of the input and the time; labels shift its output."""
 
     def __init__(self, in_shape, out_shape, classes=0):
         super().__init__(in_shape, out_shape)
@@ -210,7 +210,7 @@ def test_several_driven_phases_are_channels_of_the_answer():
 
 
 @pytest.mark.parametrize("name", ["vp", "edm", "cld"])
-def test_times_are_told_as_shares_or_as_log_sigma(name):
+def test_labels_of_time_are_shares_or_log_sigma(name):
     sde = PROCESSES[name]
     t = f64([0.01, 0.4, 1.0]) * sde.horizon
     u = draws(3, sde.phases, 2).float()
@@ -324,7 +324,7 @@ def test_labels_reach_the_network():
         assert torch.allclose(inner.eps(u[[0, 3]], t), want[[0, 3]])
 
 
-def test_a_network_without_classes_is_told_none():
+def test_a_network_without_classes_receives_no_labels():
     model = linear(VP())
     model.loss(batch(4, y=torch.arange(4)), SeededNoise(0, range(4)), 0.0)
     assert model.network.seen[-1][2] is None
@@ -365,7 +365,7 @@ def _score(model, u, t):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "told"),
+    ("options", "error", "message"),
     [
         (
             {"sde": EVERY["pair"], "prediction": "v"},
@@ -387,10 +387,10 @@ def _score(model, u, t):
         ({"sde": EDM(), "t_min": 80.0}, BadValue, "t_min = 80 is not below the horizon 80"),
     ],
 )
-def test_refusals(options, error, told):
+def test_refusals(options, error, message):
     with pytest.raises(error) as caught:
         Sgm((2,), network=Linear, **options)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_cut_offs():

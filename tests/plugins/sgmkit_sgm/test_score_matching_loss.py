@@ -69,21 +69,21 @@ def test_edm_data_of_another_size(name):
 def test_parts_are_in_their_own_units(name):
     """Nats per coordinate of the likelihood weighting; the noise error, whatever the weighting."""
     sde, t_min = EVERY[name], 0.02 * EVERY[name].horizon
-    data, found = normal_data(sde), {}
+    data, losses = normal_data(sde), {}
     for weighting in WEIGHTINGS:
         model = normal_model(sde, weighting=weighting, sampling="uniform", t_min=t_min)
-        found[weighting] = model.loss(data, Even(ROWS), 0.0)
+        losses[weighting] = model.loss(data, Even(ROWS), 0.0)
     c = sde.data_var()
     ends = 0.5 * torch.log1p(c * sde.kernel(f64([t_min, sde.horizon])).snr)
-    nats = float(found["likelihood"].parts["score"])
+    nats = float(losses["likelihood"].parts["score"])
     assert nats == pytest.approx(float(ends[0] - ends[1]), rel=0.05)
-    noise = {float(loss.parts["noise"]) for loss in found.values()}
+    noise = {float(loss.parts["noise"]) for loss in losses.values()}
     assert max(noise) - min(noise) < 1e-12
     if name != "edm":  # whose uniform times nearly all lie where nothing is left of the data
         other = normal_model(sde, weighting="likelihood", t_min=t_min).loss(data, Even(ROWS), 0.0)
         assert float(other.parts["noise"]) == pytest.approx(min(noise), rel=0.05)
     span = sde.horizon - t_min
-    assert float(found["unweighted"].parts["score"]) == pytest.approx(min(noise) * span, rel=1e-9)
+    assert float(losses["unweighted"].parts["score"]) == pytest.approx(min(noise) * span, rel=1e-9)
 
 
 @pytest.mark.parametrize("matching", ["hsm", "dsm"])

@@ -167,7 +167,7 @@ class Labelled(Network):
         return out
 
 
-def test_a_part_of_the_batch_is_asked_the_same():
+def test_selected_rows_get_the_same_answers():
     """Selected rows keep the whole answer, and their own labels, however often selected."""
     model = Sgm((2,), CLD(), Labelled, prediction="R")
     u, t, y = numbers(4, 2, 2), f64(0.5), torch.tensor([0, 1, 2, 1])
@@ -216,7 +216,7 @@ def test_a_step_uses_the_answer_itself():
     assert torch.allclose(DEIS().solve(rev, u, ends), want, rtol=1e-10)
 
 
-def test_labels_that_cannot_be_told_are_not_guessed():
+def test_labels_that_cannot_be_selected_are_not_guessed():
     """A whole answer for labelled rows, of which no part can be taken, is left alone."""
 
     def predict(u, t):
