@@ -9,20 +9,17 @@ deterministic solver's own error; the other metrics compare samples with data.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 import sgmkit
-from sgmkit.benching.cells import jobs_of
 from sgmkit.benching.plan import Plan
-from sgmkit.benching.results import to_frame
-from sgmkit.benching.runner import compute
+from sgmkit.benching.runner import measured
 from sgmkit.benching.subject import Subject
 from sgmkit.models import SamplingRules
 from sgmkit.registry import Resolved
 from sgmkit.registry.options import parse_list
-from sgmkit.report.summary import Entry, entries
+from sgmkit.report import Entry, aggregate
 from sgmkit.training.run import Run
 
 SDES = "vp,subvp,ve,geometric,edm,cosine,linear-flow,cld,psld,hold"
@@ -36,7 +33,7 @@ def resolved(kind: str, text: str) -> list[Resolved]:
     return [sgmkit.resolve(kind, {"name": name, **given}) for name, given in parse_list(text)]
 
 
-def measured(args: argparse.Namespace) -> list[Entry]:
+def entries_of(args: argparse.Namespace) -> list[Entry]:
     """Every cell, computed here and now."""
     subjects = [Subject.trained(Run(path)) for path in args.runs]
     if not subjects:
@@ -52,13 +49,10 @@ def measured(args: argparse.Namespace) -> list[Entry]:
         samples=args.samples,
         seeds=args.seeds,
     )
-    rows = (
-        replace(row, hash=job.hash) for job in jobs_of(plan) for row in compute(job, job.evaluators)
-    )
-    return entries(to_frame(rows))
+    return aggregate(measured(plan))
 
 
-def told(entry: Entry, others: Sequence[Entry], floor: Entry | None) -> str:
+def text_of(entry: Entry, others: Sequence[Entry], floor: Entry | None) -> str:
     """Name, mean and interval; how it stands to the next one and to the floor."""
     sign = "*" if others and entry.ci_high < others[0].ci_low else ""
     if floor and entry.ci_low <= floor.ci_high:
@@ -82,18 +76,18 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     with torch.inference_mode():
-        found = measured(args)
+        entries = entries_of(args)
     budgets = [int(n) for n in args.nfe.split(",")]
-    for metric in dict.fromkeys(e.metric for e in found):
+    for metric in dict.fromkeys(e.metric for e in entries):
         unit = f"best three by {metric}; * apart from the next, = meets the floor"
         print(f"\n{unit}\n{'process':<14}{'NFE':>4}  {'first':<34}{'second':<34}third")
-        floor = next((e for e in found if (e.metric, e.scope) == (metric, "floor")), None)
-        for run in dict.fromkeys((e.run, e.sde) for e in found if e.scope == "cell"):
-            mine = [e for e in found if e.metric == metric and (e.run, e.sde) == run]
+        floor = next((e for e in entries if (e.metric, e.scope) == (metric, "floor")), None)
+        for run in dict.fromkeys((e.run, e.sde) for e in entries if e.scope == "cell"):
+            mine = [e for e in entries if e.metric == metric and (e.run, e.sde) == run]
             for n in budgets:
                 column = [e for e in mine if e.scope == "cell" and e.status == "ok" and near(e, n)]
                 column.sort(key=lambda e: e.value)
-                cells = [told(e, column[i + 1 :], floor) for i, e in enumerate(column[:3])]
+                cells = [text_of(e, column[i + 1 :], floor) for i, e in enumerate(column[:3])]
                 title = (run[0] or run[1]) if n == budgets[0] else ""
                 print(f"{title:<14}{n:>4}  " + "".join(f"{c:<34}" for c in cells).rstrip())
 

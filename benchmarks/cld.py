@@ -4,24 +4,16 @@ python benchmarks/cld.py [--quick]
 """
 
 import argparse
-from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING
 
 import torch
 
 import sgmkit
-from sgmkit.benching.cells import jobs_of
 from sgmkit.benching.plan import Plan
-from sgmkit.benching.results import to_frame
-from sgmkit.benching.runner import compute
+from sgmkit.benching.runner import measured
 from sgmkit.benching.subject import Subject
 from sgmkit.models import SamplingRules
-from sgmkit.report import render
-from sgmkit.report.summary import Entry, entries
-
-if TYPE_CHECKING:
-    pass
+from sgmkit.report import Entry, aggregate, render
 
 
 def against(quick: bool) -> None:
@@ -37,16 +29,14 @@ def against(quick: bool) -> None:
     rules = SamplingRules(start="exact")
     samples, seeds = (500, 3) if quick else (2000, 5)
     plan = Plan([subject], *chosen, steps=steps, rules=rules, samples=samples, seeds=seeds)
-    frame = to_frame(
-        replace(row, hash=job.hash) for job in jobs_of(plan) for row in compute(job, job.evaluators)
-    )
-    print(render(frame, "table", 120))
-    found = {(e.metric, e.grid, e.steps, e.solver): e for e in entries(frame)}
-    floors = {metric: e for (metric, *_, solver), e in found.items() if e.scope == "floor"}
+    rows = list(measured(plan))
+    print(render(rows, "table", 120))
+    results = {(e.metric, e.grid, e.steps, e.solver): e for e in aggregate(rows)}
+    floors = {e.metric: e for e in results.values() if e.scope == "floor"}
     for (metric, floor), grid in product(floors.items(), names["grid"]):
         verdicts: dict[str, list[str]] = {}
         for n in steps:
-            pair = [found[metric, grid, n, solver] for solver in names["solver"]]
+            pair = [results[metric, grid, n, solver] for solver in names["solver"]]
             verdicts.setdefault(verdict(*pair, floor), []).append(str(n))
         said = "; ".join(f"{what} at {', '.join(at)}" for what, at in verdicts.items())
         print(f"{metric}, {grid} grid, by steps: {said}.")

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sgmkit.evaluation import Context, Evaluator, Value
+from sgmkit.evaluation import Context, Evaluator, Value, not_finite
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,10 @@ class Distance(Evaluator):
         x, y = _flat(ctx.samples), _flat(ctx.reference(len(ctx.samples)))
         m = min(len(x), len(y))
         x, y = x[:m], y[:m]
-        if reason := _obstacle(x, y):
+        reason = ctx.flaw or not_finite(y, "data")
+        if not reason and m < 2:
+            reason = "needs at least 2 samples"
+        if reason:
             return [Value(self.metric, float("nan"), n=m, reason=reason)]
         distance = self.estimate(x, y, ctx)
         return [Value(self.metric, distance.value, distance.ci_low, distance.ci_high, m)]
@@ -48,12 +51,3 @@ class Distance(Evaluator):
 def _flat(x: Tensor) -> Tensor:
     """``(n, *event)`` to ``(n, d)``, float64 on the CPU, so that no device changes a number."""
     return x.detach().to("cpu", torch.float64).reshape(len(x), -1)
-
-
-def _obstacle(x: Tensor, y: Tensor) -> str:
-    """Why no distance can be computed, or an empty text."""
-    for name, rows in (("samples", x), ("data", y)):
-        bad = int((~rows.isfinite().all(dim=1)).sum())
-        if bad:
-            return f"{bad} of {len(rows)} {name} are not finite"
-    return "" if len(x) > 1 else "needs at least 2 samples"

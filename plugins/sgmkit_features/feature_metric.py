@@ -76,18 +76,15 @@ class PairMetric(FeatureMetric):
             data = ctx.reference(len(samples))
             samples = samples[: len(data)]
             y = Images.of(data[: len(samples)], "test")
-        if reason := obstacle(samples, self.least):
+        if reason := ctx.flaw or too_few(samples, self.least):
             return self._no_values(len(samples), reason)
         if y.count < self.least:
             return self._no_values(len(samples), f"needs at least {self.least} data")
         return self.measure(bank, Images.of(samples, "samples"), y, ctx)
 
 
-def obstacle(samples: Tensor, least: int) -> str:
-    """Why no metric can be computed from ``samples (n, *event)``, or an empty text."""
-    bad = int((~samples.flatten(1).isfinite().all(1)).sum())
-    if bad:
-        return f"{bad} of {len(samples)} samples are not finite"
+def too_few(samples: Tensor, least: int) -> str:
+    """Why ``samples (n, *event)`` are too few; an empty text if there are ``least`` of them."""
     return "" if len(samples) >= least else f"needs at least {least} samples"
 
 

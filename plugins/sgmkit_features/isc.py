@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from sgmkit import Context, Incompatible, Metric, Value
 from sgmkit_features.bank import Images
-from sgmkit_features.feature_metric import FeatureMetric, obstacle
+from sgmkit_features.feature_metric import FeatureMetric, too_few
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class InceptionScore(FeatureMetric):
         name = type(self.extractor).__name__
         if not self.extractor.classes:
             raise Incompatible(f"{name} tells no classes apart: choose another extractor")
-        if reason := obstacle(samples, 2 * self.splits):
+        if reason := ctx.flaw or too_few(samples, 2 * self.splits):
             return self._no_values(len(samples), reason)
         logits = self.extractor.head(bank.features(Images.of(samples, "samples")))
         if logits is None:

@@ -1,20 +1,24 @@
-"""Cells: what a bench computes, each described, hashed and able to make its own samples."""
+"""Jobs: what a bench computes, each described, hashed and able to make its own samples.
+
+A job is one results file. There are three scopes: a *cell* samples one subject with one solver and
+budget under one seed; a job of scope *model* measures a model without sampling; a *floor* compares
+fresh data with data, which shows what a perfect model would get.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sgmkit._util.hashing import describe_hash
-from sgmkit.benching.plan import Choice, Plan, brief, choices, judges
-from sgmkit.benching.results import Row
-from sgmkit.benching.subject import Subject
-from sgmkit.errors import BadValue
+from sgmkit.benching.labels import versions
+from sgmkit.benching.plan import Choice, Evaluators, Plan, choices
+from sgmkit.benching.subject import LoadedSubject, Subject
 from sgmkit.evaluation import Cell, Context
 from sgmkit.models import Samples, gather, sample_batches
 from sgmkit.noise import SeededNoise
@@ -31,243 +35,239 @@ class Job:
 
     Args:
         description: all that decides its numbers; its hash names the file.
-        row: what all of its rows share.
-        evaluators: who looks at it.
-        prepare: makes what they look at, and adds to the row what was measured on the way.
+        columns: the columns that all of its rows share and that are known before it runs.
+        evaluators: those that measure it.
+        prepare: makes what the evaluators look at.
         reason: why it cannot be computed; empty if it can.
     """
 
-    description: dict[str, Any]
-    row: Row
+    description: Mapping[str, Any]
+    columns: Mapping[str, Any]
     evaluators: Sequence[Resolved]
-    prepare: Callable[[], tuple[Context, Row]]
+    prepare: Callable[[], Context]
     reason: str = ""
 
     @cached_property
     def hash(self) -> str:
-        """Names its file."""
+        """The name of its file."""
         return describe_hash(self.description)
 
     @property
+    def scope(self) -> str:
+        """``cell``, ``model`` or ``floor``."""
+        return self.columns["scope"]
+
+    @property
     def label(self) -> str:
-        """Names it to a reader."""
-        row = self.row
-        seed = "" if row.seed is None else f"seed {row.seed}"
-        parts = (
-            row.data,
-            row.sde,
-            row.solver or row.scope,
-            row.options,
-            row.grid,
-            row.budget,
-            seed,
-        )
+        """Its name for a reader: ``eight-gaussians vp heun logsnr nfe=50 seed 0``."""
+        columns = self.columns
+        parts = [columns.get(name, "") for name in ("data", "sde")]
+        parts.append(columns.get("solver") or self.scope)
+        parts += [columns.get(name, "") for name in ("options", "grid", "budget")]
+        parts.append(f"seed {columns['seed']}" if "seed" in columns else "")
         return " ".join(filter(None, parts))
 
 
-def jobs_of(plan: Plan) -> Iterator[Job]:
-    """All jobs of a plan: each model as such, its cells, then the floors of the data sets."""
-    by_scope = judges(plan)
-    floors: dict[str, Subject] = {}
-    for subject in plan.subjects:
-        if by_scope["model"]:
-            yield _model_job(plan, subject, by_scope["model"])
-        memos: list[dict[Any, Any]] = [{} for _ in range(plan.seeds)]
-        grids: dict[Any, Tensor] = {}
-        for choice in choices(plan) if by_scope["cell"] else ():
-            for seed, memo in enumerate(memos):
-                yield CellSource(plan, subject, choice, seed, memo, grids).job(by_scope["cell"])
-        floors.setdefault(str(subject.data.describe()), subject)
-    comparable = [e for e in by_scope["cell"] if e.schema.cls.floor]
-    for subject in floors.values() if comparable else ():
-        for seed in range(plan.seeds):
-            yield _floor_job(plan, subject, comparable, seed)
-
-
 @dataclass(frozen=True)
-class CellSource:
-    """A cell of the table: one subject, choice and seed.
+class Schedule:
+    """What a plan comes to before any model is loaded.
 
     Args:
-        memo: what the cells of one subject and seed share.
-        grids: times that the cells of one subject share.
+        plan: what the bench compares.
+        choices: its solvers with their budgets.
+        evaluators: its evaluators by scope.
+        subjects: the subjects, each with whether it makes the floor of its data set, as the first
+            one on that data does.
     """
 
     plan: Plan
-    subject: Subject
-    choice: Choice
-    seed: int
-    memo: dict[Any, Any] = field(repr=False)
-    grids: dict[Any, Tensor] = field(repr=False)
+    choices: Sequence[Choice]
+    evaluators: Evaluators
+    subjects: Sequence[tuple[Subject, bool]]
 
-    def job(self, evaluators: Sequence[Resolved]) -> Job:
-        """Its job; whether the solver fits the model is found out when it runs."""
-        plan, choice, rules = self.plan, self.choice, self.plan.rules
-        t_min = _cut(plan, self.subject)
-        axes = {"t_min": t_min, "last": rules.last, "start": rules.start}
-        axes |= {"seed": self.seed, "steps": choice.steps, "n": plan.samples}
+    @classmethod
+    def of(cls, plan: Plan) -> "Schedule":
+        """The schedule of a plan.
+
+        Raises:
+            UserError: for whatever is wrong and shows before weights are loaded.
+        """
+        evaluators = Evaluators.of(plan)
+        subjects: list[tuple[Subject, bool]] = []
+        data: set[str] = set()
+        for subject in plan.subjects:
+            subject.check(plan.t_min)
+            name = str(subject.data.describe())
+            subjects.append((subject, bool(evaluators.floor) and name not in data))
+            data.add(name)
+        return cls(plan, choices(plan) if evaluators.cell else [], evaluators, subjects)
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are, if no two subjects are the same."""
+        of_subject = bool(self.evaluators.model) + len(self.choices) * self.plan.seeds
+        floors = sum(floor for _, floor in self.subjects)
+        return len(self.subjects) * of_subject + floors * self.plan.seeds
+
+    def jobs(self, subject: Subject, floor: bool) -> Iterator[Job]:
+        """Load a subject and give its jobs; they hold its model."""
+        jobs = SubjectJobs(self.plan, subject.load())
+        if self.evaluators.model:
+            yield jobs.of_model(self.evaluators.model)
+        for choice in self.choices:
+            for seed in range(self.plan.seeds):
+                yield jobs.of_cell(choice, seed, self.evaluators.cell)
+        for seed in range(self.plan.seeds) if floor else ():
+            yield jobs.of_floor(seed, self.evaluators.floor)
+
+
+def jobs_of(plan: Plan) -> Iterator[Job]:
+    """All jobs of a plan, subject by subject: the model itself, its cells, the floor of its data.
+
+    Whoever keeps the jobs keeps the models; `runner.run` forgets those of a subject before it
+    loads the next one.
+    """
+    schedule = Schedule.of(plan)
+    for subject, floor in schedule.subjects:
+        yield from schedule.jobs(subject, floor)
+
+
+class SubjectJobs:
+    """Makes the jobs of one subject in memory.
+
+    Cells of one seed share data that they are compared with, and cells of one grid its times.
+    """
+
+    def __init__(self, plan: Plan, subject: LoadedSubject) -> None:
+        self.plan = plan
+        self.subject = subject
+        self.t_min = subject.t_min(plan.t_min)
+        self._memos: list[dict[Any, Any]] = [{} for _ in range(plan.seeds)]
+        self._times: dict[Any, Tensor] = {}
+
+    def of_model(self, evaluators: Sequence[Resolved]) -> Job:
+        """The job that measures the model without sampling."""
+        subject = self.subject
+        description = {"scope": "model", **subject.describe(), "t_min": self.t_min}
+        columns = subject.columns() | {"scope": "model", "t_min": self.t_min}
+        return Job(description, columns, evaluators, self._prepare_model)
+
+    def of_cell(self, choice: Choice, seed: int, evaluators: Sequence[Resolved]) -> Job:
+        """The job of one cell; whether the solver fits the model shows when it runs."""
+        plan, rules, subject = self.plan, self.plan.rules, self.subject
+        axes = {
+            "t_min": self.t_min,
+            "last": rules.last,
+            "start": rules.start,
+            "seed": seed,
+            "steps": choice.steps,
+            "n": plan.samples,
+        }
+        images, grid = rules.images if subject.model.states_law else "", choice.grid
         description = {
             "scope": "cell",
-            **_describe(self.subject),
+            **subject.describe(),
             "solver": choice.solver.describe(),
-            "grid": choice.grid.describe() if choice.grid else None,
+            "grid": grid.describe() if grid else None,
             **axes,
         }
-        images = rules.images if self.subject.built.states_law else ""
+        # These were added later: at their defaults they are left out, so that older cells are
+        # found again.
         description |= {"images": images} if images == "sample" else {}
-        parts = [choice.solver, *([choice.grid] if choice.grid else [])]
-        row = replace(
-            _row(self.subject, "cell", *parts),
-            solver=choice.solver.short,
-            options=choice.options,
-            grid=choice.grid.label if choice.grid else "",
-            budget=choice.budget,
-            images=images,
+        description |= {"budget": choice.budget} if choice.reason else {}
+        columns = {
+            **subject.columns(choice.solver, *([grid] if grid else [])),
+            "scope": "cell",
+            "solver": choice.solver.short,
+            "options": choice.options,
+            "grid": grid.label if grid else "",
+            "budget": choice.budget,
+            "images": images,
             **axes,
-        )
-        reason = ""
-        if choice.steps == 0:
-            description["budget"] = choice.budget
-            reason = f"{choice.budget} does not pay for one step of {row.solver}"
-        return Job(description, row, evaluators, lambda: self._prepare(row), reason)
+        }
+        prepare = partial(self._prepare_cell, choice, seed)
+        return Job(description, columns, evaluators, prepare, choice.reason)
 
-    def _prepare(self, row: Row) -> tuple[Context, Row]:
-        solver = self.choice.solver.build()
-        samples, seconds = self._sample(solver, self._times(row.t_min))
-        context = _context(self.subject, self.seed, self.memo, samples.x, row.t_min)
+    def of_floor(self, seed: int, evaluators: Sequence[Resolved]) -> Job:
+        """The job that compares fresh data with data, as many as a cell has samples."""
+        data, law = self.subject.subject.data, self.subject.dataset
+        samples = self.plan.samples
+        n = min(samples, *(law.size(split) or samples for split in ("train", "test")))
+        description = {"scope": "floor", "dataset": data.describe(), "seed": seed, "n": n}
+        columns = {
+            "scope": "floor",
+            "solver": "floor",
+            "data": data.label,
+            "seed": seed,
+            "n": n,
+            "versions": versions(data),
+        }
+        return Job(description, columns, evaluators, partial(self._prepare_floor, seed, n))
+
+    def _prepare_model(self) -> Context:
+        nothing = torch.empty(0, *self.subject.model.event)
+        ids = self.subject.dataset.size("test") or ITEMS  # not --samples: nothing is sampled
+        return self._context(0, {}, nothing, self.t_min, ids)
+
+    def _prepare_floor(self, seed: int, n: int) -> Context:
+        noise = SeededNoise(seed, range(n)).stream("floor")
+        fresh = self.subject.dataset.draw("train", n, noise).x
+        return self._context(seed, {}, fresh, math.nan, len(fresh))
+
+    def _prepare_cell(self, choice: Choice, seed: int) -> Context:
+        solver: Solver = choice.solver.build()
+        samples, seconds = self._sample(solver, self._grid(choice), seed)
+        context = self._context(seed, self._memos[seed], samples.x, self.t_min, len(samples.x))
         context.u_T, context.u_0 = samples.start, samples.u
         cost = (samples.nfe, seconds, samples.decoder_calls)
         context.cell = Cell(solver, self.plan.rules.last, *cost)
-        return context, replace(
-            row, nfe=float(samples.nfe.double().mean()), seconds_per_sample=seconds
-        )
+        return context
 
-    def _times(self, t_min: float) -> Tensor:
-        choice, sde = self.choice, self.subject.built.sde
+    def _grid(self, choice: Choice) -> Tensor:
+        """The times of a cell, a copy: what a solver does to them reaches no other cell."""
+        sde = self.subject.model.sde
         if choice.grid is None:
-            return torch.tensor([sde.horizon, t_min], dtype=torch.float64)
-        key = (choice.grid.label, choice.steps, t_min)
-        if key not in self.grids:
-            self.grids[key] = choice.grid.build()(sde, choice.steps, t_min)
-        return self.grids[key].clone()  # nobody's to change
+            return torch.tensor([sde.horizon, self.t_min], dtype=torch.float64)
+        key = (choice.grid.label, choice.steps)
+        if key not in self._times:
+            self._times[key] = choice.grid.build()(sde, choice.steps, self.t_min)
+        return self._times[key].clone()
 
-    def _sample(self, solver: Solver, times: Tensor) -> tuple[Samples, float]:
-        """Samples in batches, and seconds for each."""
-        plan = self.plan
+    def _sample(self, solver: Solver, times: Tensor, seed: int) -> tuple[Samples, float]:
+        """The samples of a cell, made in batches, and the seconds that each took."""
+        plan, model = self.plan, self.subject.model
         begin = time.perf_counter()
-        samples = gather(
-            sample_batches(
-                self.subject.built,
-                plan.samples,
-                solver,
-                times,
-                self.seed,
-                plan.rules,
-            )
-        )
+        samples = gather(sample_batches(model, plan.samples, solver, times, seed, plan.rules))
         return samples, (time.perf_counter() - begin) / plan.samples
 
+    def _context(
+        self, seed: int, memo: dict[Any, Any], samples: Tensor, t_min: float, ids: int
+    ) -> Context:
+        """What evaluators look at.
 
-def _model_job(plan: Plan, subject: Subject, evaluators: Sequence[Resolved]) -> Job:
-    model = subject.built
-    t_min = _cut(plan, subject)
-    description = {"scope": "model", **_describe(subject), "t_min": t_min}
-    row = replace(_row(subject, "model"), t_min=t_min)
+        Args:
+            seed: of the data to compare with, and of the evaluators' own noise.
+            memo: what the evaluators of several jobs share.
+            samples: ``(n, *event)``.
+            t_min: where grids end; NaN where there are none.
+            ids: number of samples whose noise evaluators may ask for.
+        """
+        data = self.subject.dataset
 
-    def prepare() -> tuple[Context, Row]:
-        none = torch.empty(0, *model.event)
-        ids = subject.dataset.size("test") or ITEMS  # not --samples: nothing is sampled
-        return _context(subject, 0, {}, none, t_min, ids), row
+        def reference(n: int) -> Tensor:
+            """Fresh data, the same for every cell of a seed, and at most as many as there are."""
+            n = min(n, data.size("test") or n)
+            if (key := ("reference", n)) not in memo:
+                noise = SeededNoise(seed, range(n)).stream("reference")
+                memo[key] = data.draw("test", n, noise).x
+            return memo[key]
 
-    return Job(description, row, evaluators, prepare)
-
-
-def _floor_job(plan: Plan, subject: Subject, evaluators: Sequence[Resolved], seed: int) -> Job:
-    """Data against fresh data: what a perfect model would get at the same number of samples."""
-    data, law = subject.data, subject.dataset
-    n = min(plan.samples, *(law.size(split) or plan.samples for split in ("train", "test")))
-    description = {"scope": "floor", "dataset": data.describe(), "seed": seed, "n": n}
-    versions = _versions(data)
-    row = Row(
-        metric="", scope="floor", solver="floor", data=data.label, seed=seed, n=n, versions=versions
-    )
-
-    def prepare() -> tuple[Context, Row]:
-        fresh = law.draw("train", n, SeededNoise(seed, range(n)).stream("floor")).x
-        return _context(subject, seed, {}, fresh, math.nan), row
-
-    return Job(description, row, evaluators, prepare)
-
-
-def _context(
-    subject: Subject,
-    seed: int,
-    memo: dict[Any, Any],
-    samples: Tensor,
-    t_min: float,
-    ids: int | None = None,
-) -> Context:
-    data = subject.dataset
-
-    def reference(n: int) -> Tensor:
-        """Fresh data, the same for every cell of a seed; as many as there are."""
-        n = min(n, data.size("test") or n)
-        if (key := ("reference", n)) not in memo:
-            noise = SeededNoise(seed, range(n)).stream("reference")
-            memo[key] = data.draw("test", n, noise).x
-        return memo[key]
-
-    return Context(
-        samples=samples,
-        reference=reference,
-        model=subject.built,
-        dataset=data,
-        noise=SeededNoise(seed, range(ids or len(samples))).stream("evaluate"),
-        t_min=t_min,
-        memo=memo,
-    )
-
-
-def _cut(plan: Plan, subject: Subject) -> float:
-    """Where grids end, checked before any work."""
-    t_min = plan.t_min or subject.built.t_min
-    horizon = subject.built.sde.horizon
-    if not 0 < t_min < horizon:
-        label = subject.sde.label
-        raise BadValue(f"t_min of {label!r} must lie between 0 and {horizon:g}, not {t_min:g}")
-    return t_min
-
-
-def _describe(subject: Subject) -> dict[str, Any]:
-    return {**subject.describe(), "dtype": _dtype(subject)}
-
-
-def _dtype(subject: Subject) -> str:
-    return str(subject.built.state_like().dtype).removeprefix("torch.")
-
-
-def _row(subject: Subject, scope: str, *parts: Resolved) -> Row:
-    """What every row about a subject says."""
-    model = subject.built
-    return Row(
-        metric="",
-        scope=scope,
-        run=subject.run,
-        model=brief(subject.model, ("sde", "dataset")),  # told in columns of their own
-        sde=subject.sde.label,
-        data=subject.data.label,
-        params=sum(p.numel() for p in model.parameters()),
-        device=str(model.state_like().device),
-        dtype=_dtype(subject),
-        versions=_versions(subject.model, subject.data, *parts),
-    )
-
-
-def _versions(*parts: Resolved) -> str:
-    return add_versions(f"torch {torch.__version__}", *parts)
-
-
-def add_versions(told: str, *parts: Resolved) -> str:
-    """``torch 2.6, sgmkit 0.1`` and the distributions of more components, each once, sorted."""
-    found = {f"{name} {version}" for part in parts for name, version in part.versions().items()}
-    return ", ".join(sorted({*told.split(", "), *found}))
+        return Context(
+            samples=samples,
+            reference=reference,
+            model=self.subject.model,
+            dataset=data,
+            noise=SeededNoise(seed, range(ids)).stream("evaluate"),
+            t_min=t_min,
+            memo=memo,
+        )

@@ -1,32 +1,31 @@
-"""What a bench is asked for, and which solvers with which budgets that comes to."""
+"""The plan of a bench, and which solvers with which budgets it comes to."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from sgmkit.benching.labels import metrics_of, without_options
 from sgmkit.benching.subject import Subject
 from sgmkit.errors import BadValue
-from sgmkit.evaluation import Metric
 from sgmkit.models import SamplingRules
 from sgmkit.registry import Resolved
-from sgmkit.registry.options import spell
 from sgmkit.solvers import Solver
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a bench is asked for. Every axis is separate.
+    """What a bench compares. Every axis is separate.
 
     Args:
-        subjects: models under test.
+        subjects: models under test, each with its data set.
         solvers, grids, evaluators: resolved components.
-        nfe: budgets in network evaluations, the last step's included; a solver gets as many steps
-            as fit.
+        nfe: budgets in network evaluations, that of the last-step rule included; a solver takes
+            as many steps as fit.
         steps: budgets in steps; used where ``nfe`` is empty.
-        tol: tolerances of adaptive solvers, which ignore grids and budgets.
-        t_min: end of the grids; None takes each model's own.
+        tol: tolerances of adaptive solvers, which ignore grids and the other budgets.
+        t_min: end of the grids; None takes each model's own cut-off.
         rules: how samples begin and end; ``images`` matters only where a decoder states a law.
-        samples: for each cell. seeds: how many, 0 upwards.
+        samples: number of samples in each cell.
+        seeds: number of seeds, from 0 upwards.
     """
 
     subjects: Sequence[Subject]
@@ -44,14 +43,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Choice:
-    """A solver with its budget: a grid and steps, or a tolerance.
+    """A solver with its budget: a grid and a number of steps, or a tolerance.
 
     Args:
-        solver: resolved, tolerance included.
+        solver: the solver, its tolerance included.
         options: text of the options that the user changed.
         grid: None for an adaptive solver.
-        steps: None for an adaptive solver; zero where the budget does not pay for one.
-        budget: what it comes to, ``nfe=50`` or ``tol=0.001``.
+        steps: None for an adaptive solver; zero where the budget does not pay for a step.
+        budget: the budget as rows show it, ``nfe=50`` or ``tol=0.001``.
     """
 
     solver: Resolved
@@ -60,112 +59,102 @@ class Choice:
     steps: int | None
     budget: str
 
+    @property
+    def reason(self) -> str:
+        """Why no cell can be computed with this budget; empty if one can."""
+        if self.steps == 0:
+            return f"{self.budget} does not pay for one step of {self.solver.short}"
+        return ""
 
-def choices(plan: Plan) -> Iterator[Choice]:
-    """Every solver with every budget that applies to it."""
-    for solver in plan.solvers:
-        built: Solver = solver.build()
-        if built.adaptive:
-            yield from _adaptive(solver, plan.tol)
-            continue
-        for grid in plan.grids:
-            for budget in plan.nfe or plan.steps:
-                yield _fixed(plan, solver, built.cost, grid, budget)
-
-
-def metrics_of(evaluator: Resolved) -> list[Metric]:
-    """An evaluator's metrics; their names tell its extractor, always, and its changed options."""
-    declared, told = evaluator.schema.cls.metrics, _told(evaluator)
-    good = isinstance(declared, tuple) and all(isinstance(m, Metric) for m in declared)
-    if not good or not declared:
-        raise BadValue(
-            f"evaluator {evaluator.short!r} states no metrics: "
-            'metrics = (Metric("radius", better="lower"),)'
-        )
-    suffix = f"[{told}]" if told else ""
-    return [replace(metric, name=metric.name + suffix) for metric in declared]
+    @property
+    def identity(self) -> str:
+        """Equal for two choices whose cells are the same."""
+        grid = self.grid.describe() if self.grid else None
+        return str((self.solver.describe(), grid, self.steps, self.reason))
 
 
-def judges(plan: Plan) -> dict[str, list[Resolved]]:
-    """The evaluators of each scope, each of them once."""
-    by_scope: dict[str, list[Resolved]] = {"cell": [], "model": []}
-    owners: dict[str, Resolved] = {}
-    for evaluator in plan.evaluators:
-        for metric in metrics_of(evaluator):
-            owner = owners.setdefault(metric.name, evaluator)
-            if owner.name != evaluator.name:
-                pair = f"{owner.short!r} and {evaluator.short!r}"
-                raise BadValue(f"evaluators {pair} both measure {metric.name!r}; choose one")
-        if all(owners[metric.name] is evaluator for metric in metrics_of(evaluator)):
-            by_scope[evaluator.built.scope].append(evaluator)  # says now what it lacks
-    return by_scope
+def choices(plan: Plan) -> list[Choice]:
+    """Every solver with every budget that applies to it, each once.
 
-
-def without(resolved: Resolved, hidden: Collection[str]) -> Resolved:
-    """Less some of its options: what is left to show where those have a place of their own."""
-    shown = {name: value for name, value in resolved.options.items() if name not in hidden}
-    return replace(resolved, options=shown)
-
-
-def brief(model: Resolved, kinds: Collection[str]) -> str:
-    """Short text for a table: ``lsgm:prior=(weighting=reweighted)``.
-
-    Components of these kinds are left out; one that is its owner's default shows what differs.
+    Two budgets can come to the same number of steps: ten evaluations and eleven are both five
+    steps of Heun's method.
     """
-    return ":".join(filter(None, (model.short, _differences(model, model.defaults, kinds))))
+    distinct: dict[str, Choice] = {}
+    for solver in plan.solvers:
+        for choice in _choices_of(plan, solver):
+            distinct.setdefault(choice.identity, choice)
+    return list(distinct.values())
 
 
-def _differences(own: Resolved, usual: Mapping[str, Any], kinds: Collection[str]) -> str:
-    """``name=value`` for every option that is not the usual one."""
-    told = []
-    for name, value in sorted(own.options.items()):
-        default = usual.get(name)
-        if not isinstance(value, Resolved):
-            told += [f"{name}={spell(value)}"] if value != default else []
-        elif value.kind not in kinds:
-            if isinstance(default, Resolved) and default.name == value.name:
-                text = _differences(value, default.options, kinds)
-                told += [f"{name}=({text})"] if text else []
-            else:
-                told.append(f"{name}={spell(brief(value, kinds))}")
-    return ":".join(told)
-
-
-def _told(evaluator: Resolved) -> str:
-    """``classifier,reference=train``: extractors by their labels, then other changed options."""
-    options = evaluator.schema.options
-    hidden = [name for name in evaluator.options if options[name].kind == "extractor"]
-    labels = (_extractor_label(evaluator.options[name]) for name in hidden)
-    return ",".join(filter(None, (*labels, without(evaluator, hidden).changes)))
-
-
-def _extractor_label(extractor: object) -> str:
-    if not isinstance(extractor, Resolved):
-        return "" if extractor is None else type(extractor).__name__
-    return without(extractor, extractor.schema.cls.unnamed).label
+def _choices_of(plan: Plan, solver: Resolved) -> Iterator[Choice]:
+    built: Solver = solver.build()
+    if built.adaptive:
+        yield from _adaptive(solver, plan.tol)
+        return
+    for grid in plan.grids:
+        for budget in plan.nfe or plan.steps:
+            yield _fixed(plan, solver, built.cost, grid, budget)
 
 
 def _adaptive(solver: Resolved, tolerances: Sequence[float]) -> Iterator[Choice]:
-    """One choice for each tolerance, or for the solver's own if it was given one.
+    """One choice for each tolerance, or for the solver's own tolerance if the user gave it one.
 
     Equal tolerances are the budget and no options: ``rk45:rtol=1e-4:atol=1e-4`` is the cell of
     rk45 with ``--tol 1e-4`` and looks like it.
     """
     names = [name for name in ("rtol", "atol") if name in solver.options]
-    given = any(solver.options[name] != solver.defaults[name] for name in names)
+    own = any(solver.options[name] != solver.defaults[name] for name in names)
     tuned = [solver]
-    if names and not given:
+    if names and not own:
         options = ({**solver.options, **dict.fromkeys(names, tol)} for tol in tolerances)
         tuned = [replace(solver, options=each) for each in options]
     for each in tuned:
         values = [each.options[name] for name in names]
         hidden = names if len(set(values)) == 1 else ()
         budget = f"tol={values[0]:g}" if values else ""
-        yield Choice(each, without(each, hidden).changes, None, None, budget)
+        yield Choice(each, without_options(each, hidden).changes, None, None, budget)
 
 
 def _fixed(plan: Plan, solver: Resolved, cost: int, grid: Resolved, budget: int) -> Choice:
-    closing = int(plan.rules.last == "mean")  # the last-step rule is a call like any other
-    steps = (budget - closing) // cost if plan.nfe else budget
-    spent = steps * cost + closing if steps > 0 else budget
+    last_step = int(plan.rules.last == "mean")  # that rule is one network evaluation more
+    steps = (budget - last_step) // cost if plan.nfe else budget
+    spent = steps * cost + last_step if steps > 0 else budget
     return Choice(solver, solver.changes, grid, max(steps, 0), f"nfe={spent}")
+
+
+@dataclass(frozen=True)
+class Evaluators:
+    """The evaluators of a plan by what they measure, each once.
+
+    Args:
+        cell: those that measure samples.
+        model: those that measure a model itself, once for all its cells.
+    """
+
+    cell: Sequence[Resolved]
+    model: Sequence[Resolved]
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Evaluators":
+        """Build each evaluator, so that a component that it lacks is missed before any work.
+
+        Raises:
+            UserError: where an evaluator cannot be built, or two of them measure one metric.
+        """
+        owners: dict[str, Resolved] = {}
+        scopes: dict[str, list[Resolved]] = {"cell": [], "model": []}
+        for evaluator in plan.evaluators:
+            metrics = [metric.name for metric in metrics_of(evaluator)]
+            for metric in metrics:
+                owner = owners.setdefault(metric, evaluator)
+                if owner.name != evaluator.name:
+                    pair = f"{owner.short!r} and {evaluator.short!r}"
+                    raise BadValue(f"evaluators {pair} both measure {metric!r}; choose one")
+            if all(owners[metric] is evaluator for metric in metrics):
+                scopes[evaluator.built.scope].append(evaluator)
+        return cls(**scopes)
+
+    @property
+    def floor(self) -> list[Resolved]:
+        """Those that can compare fresh data with data, which is the floor of what they measure."""
+        return [evaluator for evaluator in self.cell if evaluator.schema.cls.floor]

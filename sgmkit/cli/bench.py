@@ -142,11 +142,11 @@ def _subjects(runs: list[str], model: str, sde: str, data: str) -> "list[Subject
     processes = [] if found else _resolved("sde", sde or defaults.EXACT_SDES)
     sets = [] if found else _resolved("dataset", data or defaults.EXACT_DATASET)
 
-    from sgmkit.benching.subject import Subject
+    from sgmkit.benching.subject import Subject, on_shared_data
 
     name = model or defaults.EXACT_MODEL
     exact = [Subject.of(name, process, law) for law in sets for process in processes]
-    return [Subject.trained(run) for run in found] or exact
+    return on_shared_data([Subject.trained(run) for run in found] or exact)
 
 
 def _judges(subjects: "list[Subject]") -> "list[Resolved]":
@@ -156,12 +156,13 @@ def _judges(subjects: "list[Subject]") -> "list[Resolved]":
     """
     from sgmkit.registry import resolve
 
-    if any(subject.source is None or len(subject.built.event) != 3 for subject in subjects):
-        if any(subject.source for subject in subjects):
-            return _resolved("evaluator", defaults.VECTOR_EVALUATORS)
+    if not any(subject.source for subject in subjects):
         return _resolved("evaluator", defaults.EXACT_EVALUATORS)
+    events = [subject.event for subject in subjects]
+    if any(len(event) != 3 for event in events):
+        return _resolved("evaluator", defaults.VECTOR_EVALUATORS)
     sets = {subject.data.label: subject.data for subject in subjects}
-    grey = len(sets) == 1 and subjects[0].built.event[0] == 1
+    grey = len(sets) == 1 and events[0][0] == 1
     law = next(iter(sets.values())).describe()
     classifier = {"name": defaults.GREY_EXTRACTOR, "data": law}
     extractor = classifier if grey else {"name": defaults.COLOUR_EXTRACTOR}
@@ -177,8 +178,8 @@ def _resolved(kind: str, text: str) -> "list[Resolved]":
 
 
 def _bench(plan: "Plan", out: str, fresh: bool) -> None:
-    from sgmkit.benching.results import Store
     from sgmkit.benching.runner import Tally, run
+    from sgmkit.benching.store import Store
 
     keep_memory()
     tally, total = Tally(), 0
@@ -199,9 +200,10 @@ def _bench(plan: "Plan", out: str, fresh: bool) -> None:
             f"interrupted: {kept} of {total} cells are in '{out}'; "
             "the same command goes on from there"
         ) from None
-    for reason, labels in tally.troubles.items():
-        others = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
-        print(f"failed: {reason} ({labels[0]}{others})", file=sys.stderr)
+    for reason, failure in tally.failures.items():
+        first, *more = failure.labels
+        others = f" and {len(more)} more" if more else ""
+        print(f"failed: {reason} ({first}{others})", file=sys.stderr)
     counts = f"{tally.computed} computed, {tally.found} found, {tally.inapplicable} not applicable"
     where = "" if out == "results" else f" {shlex.quote(out)}"
     print(f"{total} cells: {counts}, {tally.failed} failed (sgmkit report{where} shows them)")

@@ -55,7 +55,7 @@ def measure_convergence(
         raise BadValue("--convergence takes one --data set at a time")
     picture = _picture(out)
 
-    from sgmkit.benching.results import Store
+    from sgmkit.benching.store import Store
 
     Store(picture.parent).check_writable()
     measured = _measured(solvers, sdes, sets[0], budgets, tolerances)

@@ -24,17 +24,17 @@ def report_command(
     """Show results: solver x NFE for each model, SDE and metric."""
     from pathlib import Path
 
-    from sgmkit.benching.results import load_results
-    from sgmkit.report import PICTURES, SUFFIXES, figure, render, write_report
+    from sgmkit.benching.store import read_rows
+    from sgmkit.report import PICTURES, SUFFIXES, draw_figure, render, write_report
 
     suffix = Path(out).suffix.lstrip(".")
     if out and not format and suffix not in (*PICTURES, *SUFFIXES):
         known = ", ".join(f".{name}" for name in (*SUFFIXES, *PICTURES))
         raise BadValue(f"--out {out!r} ends in none of {known}; say --format")
-    frame = load_results(*(paths or ()))
+    rows = read_rows(*(paths or ()))
     if not format and suffix in PICTURES:
-        figure(frame, out)
+        draw_figure(rows, out)
     elif out:
-        write_report(frame, format or SUFFIXES[suffix], out)
+        write_report(rows, format or SUFFIXES[suffix], out)
     else:
-        print(render(frame, format or "table"), end="")
+        print(render(rows, format or "table"), end="")

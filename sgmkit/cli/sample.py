@@ -102,8 +102,8 @@ def sample_command(
     from sgmkit.models import SamplingRules
 
     keep_memory()
-    subject = Subject.trained(source)
-    model, built_solver = subject.built, resolved_solver.build()
+    subject = Subject.trained(source).load()
+    model, built_solver = subject.model, resolved_solver.build()
     times = resolved_grid.build()(model.sde, steps, t_min or model.t_min)
     rules = SamplingRules(last=last, images=images)  # type: ignore[arg-type]
     samples = _draw(model, built_solver, times, num, seed, batch, rules)
@@ -112,7 +112,7 @@ def sample_command(
 
         save_grid(samples.x, path, subject.dataset.value_range)
     else:
-        about = {"run": source.name, "weights": source.content, "step": source.step, "seed": seed}
+        about = {"run": source.name, "weights": subject.content, "step": source.step, "seed": seed}
         about |= {"last": last, "images": images} if samples.decoder_calls else {"last": last}
         about |= {"solver": resolved_solver.describe(), "grid": resolved_grid.describe()}
         _write_arrays(samples, path, {**about, "steps": steps})

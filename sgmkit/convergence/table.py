@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sgmkit.benching.results import plain
+from sgmkit.benching.rows import plain
 from sgmkit.convergence.curve import Curve, Point, jackknife
 
 COLUMNS = (

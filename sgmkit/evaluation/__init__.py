@@ -1,6 +1,6 @@
 """What an evaluator and a feature extractor are. This room imports data, models and below."""
 
-from sgmkit.evaluation.evaluator import Cell, Context, Evaluator, Metric, Value
+from sgmkit.evaluation.evaluator import Cell, Context, Evaluator, Metric, Value, not_finite
 from sgmkit.evaluation.extractor import Extractor
 
 __all__ = [
@@ -10,4 +10,5 @@ __all__ = [
     "Extractor",
     "Metric",
     "Value",
+    "not_finite",
 ]

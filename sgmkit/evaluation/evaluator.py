@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -82,6 +83,23 @@ class Context:
     u_0: Tensor | None = None
     cell: Cell | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
+
+    @cached_property
+    def flaw(self) -> str:
+        """Why the samples cannot be measured; empty if they are finite.
+
+        A bench asks before any evaluator does, and measures nothing of samples with a flaw.
+        """
+        return not_finite(self.samples, "samples")
+
+
+def not_finite(x: Tensor, name: str) -> str:
+    """``2 of 10 samples are not finite``, with ``name`` for what ``x (n, *event)`` holds.
+
+    Empty if every number is finite.
+    """
+    count = int((~x.flatten(1).isfinite().all(1)).sum())
+    return f"{count} of {len(x)} {name} are not finite" if count else ""
 
 
 class Evaluator(ABC):

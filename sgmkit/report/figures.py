@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from sgmkit.report.grouping import HOW, WHO, group_cells, is_cost, said, solver_label
-from sgmkit.report.summary import Entry, entries, short
+from sgmkit.report.grouping import (
+    PROTOCOL,
+    SUBJECT,
+    agreed,
+    group_entries,
+    is_cost,
+    solver_label,
+)
+from sgmkit.report.numbers import short
+from sgmkit.report.summary import Entry
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008: told apart with any colour vision; black stays for the floor.
+# Okabe and Ito 2008: distinct with any colour vision; grey stays for the floor.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _GREY = "#555555"
@@ -25,7 +32,7 @@ ACROSS, TITLE = 3, 48
 _BELOW = "upper end of an interval around a value ≤ 0"
 
 
-def draw(frame: "pd.DataFrame") -> "Figure | None":
+def draw(entries: Sequence[Entry]) -> "Figure | None":
     """Panels of error against measured NFE, both logarithmic; None if there is no error to show.
 
     One panel per table whose metric is better when lower, costs apart; one line per solver with
@@ -36,7 +43,7 @@ def draw(frame: "pd.DataFrame") -> "Figure | None":
 
     groups = [
         group
-        for group in group_cells(e for e in entries(frame) if e.scope != "model")
+        for group in group_entries(e for e in entries if e.scope != "model")
         if group[0].better == "lower" and not is_cost(group) and _points(group)
     ]
     if not groups:
@@ -48,8 +55,8 @@ def draw(frame: "pd.DataFrame") -> "Figure | None":
     }
     places = _places(groups)
     down, across = (1 + max(place) for place in zip(*places, strict=True))
-    drawn = Figure(figsize=(4.6 * across, 3.6 * down + 0.7), layout="constrained")
-    grid = drawn.subplots(down, across, squeeze=False)
+    figure = Figure(figsize=(4.6 * across, 3.6 * down + 0.7), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False)
     panels = [grid[place] for place in places]
     for panel, group in zip(panels, groups, strict=True):
         _panel(panel, group, styles, groups)
@@ -61,31 +68,31 @@ def draw(frame: "pd.DataFrame") -> "Figure | None":
             handles.setdefault(label, handle)
     names = sorted(handles, key=lambda label: (label in ("floor", _BELOW), label))
     shown = [handles[name] for name in names]
-    drawn.legend(shown, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
-    return drawn
+    figure.legend(shown, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
+    return figure
 
 
-def to_bytes(drawn: "Figure", format: str) -> bytes:
+def to_bytes(figure: "Figure", format: str) -> bytes:
     """A figure as ``png``, ``svg`` or ``pdf``: the same bytes for the same numbers."""
     from matplotlib import rc_context
 
     out = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format)
     with rc_context({"svg.hashsalt": "sgmkit", "svg.fonttype": "path"}):
-        drawn.savefig(out, format=format, dpi=150, metadata=undated)
+        figure.savefig(out, format=format, dpi=150, metadata=undated)
     return out.getvalue()
 
 
-def _places(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
+def _places(groups: Sequence[Sequence[Entry]]) -> list[tuple[int, int]]:
     """Row and column of each panel: a row for what was benched, a column for each metric.
 
     Each data set begins a row and has columns of its own; with one metric only, it fills its rows.
     """
     places: dict[int, tuple[int, int]] = {}
-    sets = [" ".join(said(group[:1], WHO[:1])) for group in groups]  # empty where none is told
+    sets = [" ".join(agreed(group[:1], SUBJECT[:1])) for group in groups]  # empty if not stated
     for data in dict.fromkeys(sets):
         members = [n for n, name in enumerate(sets) if name == data]
-        inside = _inside([groups[n] for n in members])
+        inside = _places_on_one_data_set([groups[n] for n in members])
         if not any(column for _, column in inside):
             inside = [divmod(row, ACROSS) for row, _ in inside]
         down = 1 + max((row for row, _ in places.values()), default=-1)
@@ -95,10 +102,12 @@ def _places(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
     return [places[n] for n in range(len(groups))]
 
 
-def _inside(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
-    """`_places` on one data set. Where n alone tells panels apart, it makes rows too."""
-    for told in ((*WHO, *(name for name in HOW if name != "n")), (*WHO, *HOW)):
-        rows = [" ".join(said(group[:1], told)) for group in groups]
+def _places_on_one_data_set(groups: Sequence[Sequence[Entry]]) -> list[tuple[int, int]]:
+    """`_places` on one data set. Panels that differ in n alone stand in rows of their own."""
+    places: list[tuple[int, int]] = []
+    without_n = tuple(name for name in PROTOCOL if name != "n")
+    for names in ((*SUBJECT, *without_n), (*SUBJECT, *PROTOCOL)):
+        rows = [" ".join(agreed(group[:1], names)) for group in groups]
         columns = [group[0].metric for group in groups]
         places = [
             (list(dict.fromkeys(rows)).index(row), list(dict.fromkeys(columns)).index(column))
@@ -110,7 +119,7 @@ def _inside(groups: Sequence[list[Entry]]) -> list[tuple[int, int]]:
 
 
 def _points(group: Sequence[Entry]) -> list[Entry]:
-    """What can be drawn: measured values with an NFE and something above zero."""
+    """The entries that can be drawn: measured, with an NFE, and with a part above zero."""
     return [
         entry
         for entry in group
@@ -137,8 +146,8 @@ def _panel(
         _curve(panel, sorted(line, key=lambda entry: entry.nfe), label, styles[label])
     _limits(panel, group, points)
     _floor(panel, group)
-    axes_that_vary = [name for name in HOW if len({getattr(g[0], name) for g in groups}) > 1]
-    words = [*said([first], WHO), *said([first], axes_that_vary)]
+    varying = [name for name in PROTOCOL if len({getattr(g[0], name) for g in groups}) > 1]
+    words = [*agreed([first], SUBJECT), *agreed([first], varying)]
     panel.set_title(textwrap.fill(" · ".join(words), TITLE), fontsize=9)
     unit = f" [{first.unit}]" if first.unit else ""
     panel.set_ylabel(f"{first.metric}{unit}")
@@ -154,9 +163,9 @@ def _curve(panel: "Axes", line: list[Entry], label: str, style: dict[str, Any]) 
     """One solver: a line with intervals, broken where a value is at or below zero."""
     bars = [[], []]
     for entry in line:
-        known = math.isfinite(entry.ci_low) and math.isfinite(entry.ci_high)
-        bars[0].append(entry.value - entry.ci_low if known else 0.0)
-        bars[1].append(entry.ci_high - entry.value if known else 0.0)
+        finite = math.isfinite(entry.ci_low) and math.isfinite(entry.ci_high)
+        bars[0].append(entry.value - entry.ci_low if finite else 0.0)
+        bars[1].append(entry.ci_high - entry.value if finite else 0.0)
     panel.errorbar(
         [entry.nfe for entry in line],
         [entry.value if entry.value > 0 else math.nan for entry in line],
@@ -197,7 +206,7 @@ def _ticks(axis: "Axis", ends: tuple[float, float]) -> None:
 
 
 def _floor(panel: "Axes", group: list[Entry]) -> None:
-    """Data against fresh data: nothing below it can be told from perfect."""
+    """The floor, data against fresh data: what lies below it is as good as perfect."""
     for entry in group:
         if entry.scope != "floor" or not math.isfinite(entry.value):
             continue

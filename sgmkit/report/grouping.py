@@ -1,14 +1,17 @@
-"""Which numbers belong together: one table, or one panel of a figure."""
+"""Which entries belong together: in one table, or in one panel of a figure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from sgmkit.report.summary import Entry, short
+from sgmkit.report.numbers import short
+from sgmkit.report.summary import Entry
 
+SUBJECT = ("data", "run", "model", "network", "sde")
+"""Columns that say what was benched."""
+PROTOCOL = ("grid", "t_min", "last", "start", "images", "n", "dtype")
+"""Columns that say how, apart from the solver and its budget."""
 _ARROWS = {"lower": "↓", "higher": "↑"}
-WHO = ("data", "run", "model", "network", "sde")
-HOW = ("grid", "t_min", "last", "start", "images", "n", "dtype")
-SAY = {
+_WORDS = {
     "grid": "{} grid",
     "t_min": "t_min {}",
     "last": "last step {}",
@@ -18,18 +21,18 @@ SAY = {
 }
 
 
-def group_cells(every: Iterable[Entry]) -> list[list[Entry]]:
+def group_entries(entries: Iterable[Entry]) -> list[list[Entry]]:
     """Entries that belong into one table; an entry may belong into several.
 
     Measured values decide which tables there are. Whatever does not state an axis (an adaptive
     solver has no grid, a floor no solver) belongs wherever the other axes agree.
     """
     groups: list[list[Entry]] = []
-    for entry in sorted(every, key=_guest):
+    for entry in sorted(entries, key=_rank):
         homes = [group for group in groups if _fits(entry, group[0])]
-        if same_n := [group for group in homes if axis(group[0], "n") == axis(entry, "n")]:
-            homes = same_n  # another n is only a way out: some metrics look at fewer samples
-        for group in homes:
+        # A group of another n is only a way out: some metrics look at fewer samples.
+        same_n = [group for group in homes if axis(group[0], "n") == axis(entry, "n")]
+        for group in same_n or homes:
             group.append(entry)
         if not homes:
             groups.append([entry])
@@ -47,11 +50,23 @@ def is_cost(group: Iterable[Entry]) -> bool:
 
 
 def axis(entry: Entry, name: str) -> str:
-    """The value of an axis as text; empty where the entry does not state it."""
+    """The value of a column as text; empty where the entry does not state it."""
     value = getattr(entry, name)
-    if value is None or value != value:
+    if isinstance(value, str):
+        return value
+    if value is None or math.isnan(value):
         return ""
-    return value if isinstance(value, str) else short(f"{value:.12g}")
+    return short(f"{value:.12g}")
+
+
+def agreed(entries: Sequence[Entry], names: Iterable[str]) -> list[str]:
+    """The columns on which all entries that state them agree, in words."""
+    words: list[str] = []
+    for name in names:
+        values = {axis(entry, name) for entry in entries} - {""}
+        if len(values) == 1:
+            words.append(_WORDS.get(name, "{}").format(values.pop()))
+    return words
 
 
 def solver_label(entry: Entry) -> str:
@@ -65,8 +80,8 @@ def metric_label(entry: Entry) -> str:
     return " ".join(filter(None, (entry.metric, _ARROWS.get(entry.better, ""), unit)))
 
 
-def _guest(entry: Entry) -> int:
-    """Who decides on tables: values on a grid, other values, the rest of measured, guests."""
+def _rank(entry: Entry) -> int:
+    """Who decides on groups: values on a grid, other values, other measured entries, the rest."""
     if entry.source == "published":
         return 3
     if entry.scope == "floor":
@@ -75,17 +90,10 @@ def _guest(entry: Entry) -> int:
 
 
 def _fits(entry: Entry, host: Entry) -> bool:
-    """Whether an entry agrees with the first one of a table on every axis that both state."""
-    free = ("n",) if _guest(entry) > 1 else ()
-    pairs = [(axis(entry, name), axis(host, name)) for name in (*WHO, *HOW) if name not in free]
-    return entry.metric == host.metric and all(a == b or not a or not b for a, b in pairs)
-
-
-def said(group: list[Entry], names: Iterable[str]) -> list[str]:
-    """Axes on which a whole group agrees, in words."""
-    words = []
-    for name in names:
-        values = {axis(entry, name) for entry in group} - {""}
-        if len(values) == 1:
-            words.append(SAY.get(name, "{}").format(values.pop()))
-    return words
+    """Whether an entry agrees with the first one of a group on every axis that both state."""
+    if entry.metric != host.metric:
+        return False
+    any_n = _rank(entry) > 1
+    names = [name for name in (*SUBJECT, *PROTOCOL) if name != "n" or not any_n]
+    pairs = [(axis(entry, name), axis(host, name)) for name in names]
+    return all(a == b or not a or not b for a, b in pairs)

@@ -2,23 +2,23 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from sgmkit.report.best import best_of
 from sgmkit.report.grouping import (
-    HOW,
-    WHO,
+    PROTOCOL,
+    SUBJECT,
+    agreed,
     axis,
-    group_cells,
+    group_entries,
     is_cost,
     metric_label,
-    said,
     solver_label,
 )
-from sgmkit.report.summary import Entry, best_of, entries, number, short
-
-if TYPE_CHECKING:
-    import pandas as pd
+from sgmkit.report.numbers import number, short
+from sgmkit.report.summary import Entry
 
 
 @dataclass(frozen=True)
@@ -71,83 +71,86 @@ class Notes:
         return (self.texts.index(text) + 1,)
 
 
-def pivots(frame: "pd.DataFrame") -> list[Table]:
-    """Every table of a report: what the models are, then solver x budget for each metric.
+Key = tuple[str, float]
+"""Names a column: ``("nfe", 50.0)``, ``("steps", 50.0)`` or ``("tol", 0.001)``."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table of solvers, which is a budget.
+
+    Args:
+        header: its text.
+        nfe: the network evaluations that everyone in it spent; None if they differ.
+        best: its best entry, if there is one.
+    """
+
+    header: str
+    nfe: int | None
+    best: Entry | None = None
+
+
+def pivots(entries: Sequence[Entry]) -> list[Table]:
+    """Every table of a report: the models themselves, then solver x budget for each metric.
 
     Metrics with a floor come first, then others, then costs (those that repeat NFE or seconds).
     """
-    every = entries(frame)
-    models = [entry for entry in every if entry.scope == "model"]
-    groups = group_cells(entry for entry in every if entry.scope != "model")
+    models = [entry for entry in entries if entry.scope == "model"]
+    groups = group_entries(entry for entry in entries if entry.scope != "model")
     data = dict.fromkeys(entry.data for entry in models)
     tables = [_model_table([entry for entry in models if entry.data == name]) for name in data]
     return tables + [_pivot(group) for group in sorted(groups, key=_rank)]
 
 
-def _rank(group: list[Entry]) -> tuple[str, ...]:
+def _rank(group: Sequence[Entry]) -> tuple[str, ...]:
     first = group[0]
-    floor = any(entry.scope == "floor" for entry in group)
-    place = "2" if is_cost(group) else "01"[not floor]
-    who = [axis(first, name) for name in WHO]
-    return (*who, place, first.metric, *(axis(first, name).zfill(9) for name in HOW))
+    if is_cost(group):
+        place = "2"
+    else:
+        place = "0" if any(entry.scope == "floor" for entry in group) else "1"
+    subject = [axis(first, name) for name in SUBJECT]
+    protocol = [axis(first, name).zfill(9) for name in PROTOCOL]
+    return (*subject, place, first.metric, *protocol)
 
 
-@dataclass(frozen=True)
-class Column:
-    """A budget: its header, and the NFE that everyone in it spent (None if they differ)."""
-
-    header: str
-    nfe: int | None
-
-
-Key = tuple[str, float]
-"""Names a column: ``("nfe", 50.0)``, ``("steps", 50.0)`` or ``("tol", 0.001)``."""
-
-
-def _pivot(group: list[Entry]) -> Table:
+def _pivot(group: Sequence[Entry]) -> Table:
     """One metric of one model: solvers down, budgets across, the floor at the bottom."""
     cells = [entry for entry in group if entry.scope == "cell"]
     rows, notes = _rows(cells), Notes()
     columns = _columns(rows)
-    best: set[int] = set()
-    for key in columns:
-        rivals = [row[key] for row in rows.values() if key in row]
-        best |= best_of(rivals, same_cost=key is not None and key[0] == "nfe")
-    lines = [_line(label, row, columns, best, notes) for label, row in rows.items()]
+    lines = [_line(label, row, columns, notes) for label, row in rows.items()]
     for entry in _floors(group):
         label = "floor" if entry.n in (None, group[0].n) else f"floor (n {entry.n})"
-        lines.append(Line(Cell(label), (_cell(entry, best, notes),) * len(columns), "floor"))
+        lines.append(Line(Cell(label), (_cell(entry, None, notes),) * len(columns), "floor"))
     header = ("solver", *(column.header for column in columns.values()))
-    title = " · ".join((*said(group[:1], WHO), metric_label(group[0])))
+    title = " · ".join((*agreed(group[:1], SUBJECT), metric_label(group[0])))
     return Table(title, _caption(group[:1], cells), header, tuple(lines), tuple(notes.texts))
 
 
-def _model_table(group: list[Entry]) -> Table:
-    """What is known of the models themselves, on one data set: models down, metrics across."""
+def _model_table(group: Sequence[Entry]) -> Table:
+    """What was measured of the models themselves on one data set: models down, metrics across."""
     varying = [
         name
-        for name in HOW
+        for name in PROTOCOL
         for metric in dict.fromkeys(entry.metric for entry in group)
         if len({axis(entry, name) for entry in group if entry.metric == metric} - {""}) > 1
     ]
     table: dict[str, dict[str, Entry]] = {}
     for entry in group:
-        words = [*said([entry], WHO[1:]), *said([entry], dict.fromkeys(varying))]
+        words = [*agreed([entry], SUBJECT[1:]), *agreed([entry], dict.fromkeys(varying))]
         words += filter(None, [solver_label(entry)])
         label = " · ".join(words) + _source(entry)
         table.setdefault(label, {})[metric_label(entry)] = entry
-    # A column that is n/a throughout tells nothing, unless there is no other.
-    told = {metric_label(entry) for entry in group if entry.seeds or entry.status == "failed"}
-    columns = sorted(told or {metric_label(entry) for entry in group})
+    # A column that is n/a throughout says nothing, unless there is no other.
+    measured = {metric_label(entry) for entry in group if entry.seeds or entry.status == "failed"}
+    columns = sorted(measured or {metric_label(entry) for entry in group})
     notes = Notes()
-    best: set[int] = set()
-    for name in columns:
-        best |= best_of([row[name] for row in table.values() if name in row])
+    best = {name: best_of(row[name] for row in table.values() if name in row) for name in columns}
     lines = [
-        Line(Cell(label), tuple(_cell(row.get(name), best, notes) for name in columns))
+        Line(Cell(label), tuple(_cell(row.get(name), best[name], notes) for name in columns))
         for label, row in table.items()
     ]
-    title = " · ".join((*said(group, WHO[:1]), "models"))
+    title = " · ".join((*agreed(group, SUBJECT[:1]), "models"))
     return Table(
         title, _caption(group, group), ("model", *columns), tuple(lines), tuple(notes.texts)
     )
@@ -160,39 +163,44 @@ def _key(entry: Entry) -> Key | None:
     return None if math.isnan(entry.nfe) else ("nfe", float(round(entry.nfe)))
 
 
-def _columns(rows: dict[str, dict[Key | None, Entry]]) -> dict[Key | None, Column]:
-    """Columns in order of NFE, asked for or measured."""
-    spent: dict[Key | None, list[float]] = {}
+def _columns(rows: Mapping[str, Mapping[Key | None, Entry]]) -> dict[Key | None, Column]:
+    """Columns in order of NFE, that of the budget or the measured one."""
+    entries: dict[Key | None, list[Entry]] = {}
     for key, entry in (item for row in rows.values() for item in row.items()):
-        spent.setdefault(key, []).extend([] if math.isnan(entry.nfe) else [entry.nfe])
-    if len(spent) > 1:
-        spent.pop(None, None)
+        entries.setdefault(key, []).append(entry)
+    if len(entries) > 1:
+        entries.pop(None, None)
+    spent = {
+        key: [entry.nfe for entry in column if not math.isnan(entry.nfe)]
+        for key, column in entries.items()
+    }
 
     def place(key: Key | None) -> tuple[float, Key]:
         kind, amount = key or ("", 0.0)
         nfe = [amount] if kind == "nfe" else spent[key]
         return (sum(nfe) / len(nfe) if nfe else math.inf), (kind, amount)
 
-    return {key: _column(key, spent[key]) for key in sorted(spent, key=place)}
+    return {key: _column(key, spent[key], entries[key]) for key in sorted(entries, key=place)}
 
 
-def _column(key: Key | None, spent: list[float]) -> Column:
+def _column(key: Key | None, spent: Sequence[float], entries: Sequence[Entry]) -> Column:
     kind, amount = key or ("", 0.0)
     text = short(f"{amount:g}")
     if kind == "nfe":
-        return Column(f"NFE {text}", round(amount))
+        return Column(f"NFE {text}", round(amount), best_of(entries))
+    best = best_of(entries, same_cost=False)
     counts = sorted({round(nfe) for nfe in spent})
     between = "–".join(str(count) for count in dict.fromkeys(counts[:1] + counts[-1:]))
-    asked = f"{text} steps" if kind == "steps" else f"{kind} {text}" if key else "value"
-    header = f"{asked} (NFE {between})" if counts else asked
-    return Column(header, counts[0] if len(counts) == 1 else None)
+    budget = f"{text} steps" if kind == "steps" else f"{kind} {text}" if key else "value"
+    header = f"{budget} (NFE {between})" if counts else budget
+    return Column(header, counts[0] if len(counts) == 1 else None, best)
 
 
-def _rows(cells: list[Entry]) -> dict[str, dict[Key | None, Entry]]:
+def _rows(cells: Sequence[Entry]) -> dict[str, dict[Key | None, Entry]]:
     """Entries by label and column; measured before published.
 
-    A solver that cannot spend a budget to the last evaluation (9 of 10, three a step) goes into
-    the column of the others, unless it has a value of its own there; a note tells.
+    A solver that cannot spend a budget to the last evaluation (9 of 10, at three for each step)
+    goes into the column of the others, unless it has a value of its own there; a note says so.
     """
     rows: dict[str, dict[Key | None, Entry]] = {}
     for entry in sorted(cells, key=lambda e: (e.source == "published", solver_label(e))):
@@ -216,9 +224,8 @@ def _source(entry: Entry) -> str:
 
 def _line(
     label: str,
-    row: dict[Key | None, Entry],
-    columns: dict[Key | None, Column],
-    best: set[int],
+    row: Mapping[Key | None, Entry],
+    columns: Mapping[Key | None, Column],
     notes: Notes,
 ) -> Line:
     """One solver; a note on its label says what it spent where its columns do not."""
@@ -229,40 +236,41 @@ def _line(
     }
     text = f"spent {', '.join(spent.values())} evaluations under {', '.join(spent)}"
     about = notes.add(text if spent and not is_cost(row.values()) else "")
-    found = [row.get(key) or row.get(None) for key in columns]
-    cells = tuple(_cell(entry, best, notes) for entry in found)
+    cells = tuple(
+        _cell(row.get(key) or row.get(None), column.best, notes) for key, column in columns.items()
+    )
     published = any(entry.source == "published" for entry in row.values())
     return Line(Cell(label, notes=about), cells, "published" if published else "measured")
 
 
-def _cell(entry: Entry | None, best: set[int], notes: Notes) -> Cell:
-    """The number with its interval, or why there is none; blank where nobody asked."""
+def _cell(entry: Entry | None, best: Entry | None, notes: Notes) -> Cell:
+    """The number with its interval, or why there is none; blank where nothing was benched."""
     if entry is None:
         return Cell("")
     text = number(entry.value, entry.ci_low, entry.ci_high) if entry.seeds else entry.status
     remark = entry.reason
     if entry.source == "published":
-        remark = " · ".join(("published", *said([entry], ("n",)), *filter(None, [remark])))
-    return Cell(text, id(entry) in best, notes.add(remark))
+        remark = " · ".join(("published", *agreed([entry], ("n",)), *filter(None, [remark])))
+    return Cell(text, entry is best, notes.add(remark))
 
 
-def _floors(group: list[Entry]) -> list[Entry]:
+def _floors(group: Sequence[Entry]) -> list[Entry]:
     """The floor at the n of the table, or at the largest n below it where data is finite."""
     floors = [entry for entry in group if entry.scope == "floor"]
     floors = [entry for entry in floors if entry.seeds] or floors
-    wanted = group[0].n
-    if wanted is None or not floors:
+    n = group[0].n
+    if n is None or not floors:
         return floors[:1]
-    return [min(floors, key=lambda e: abs((e.n or 0) - wanted) + ((e.n or 0) > wanted) * 10**9)]
+    return [min(floors, key=lambda e: abs((e.n or 0) - n) + ((e.n or 0) > n) * 10**9)]
 
 
-def _caption(hosts: list[Entry], cells: list[Entry]) -> str:
+def _caption(hosts: Sequence[Entry], cells: Sequence[Entry]) -> str:
     """The protocol: every axis on which the hosts agree, and what the intervals are."""
     seeds = sorted({entry.seeds for entry in cells if entry.seeds and entry.source == "measured"})
     count = "–".join(str(number) for number in dict.fromkeys(seeds[:1] + seeds[-1:]))
     mean = "one seed" if count == "1" else f"mean of {count} seeds"
     mean = "value" if all(entry.seed is None for entry in cells) else mean
     words = [f"{mean} ± 95 % interval"] if seeds else []
-    for name in HOW:  # an adaptive solver states no grid: then whoever else does
-        words += said(hosts, [name]) or said(cells, [name])
+    for name in PROTOCOL:  # an adaptive solver states no grid: then the others decide
+        words += agreed(hosts, [name]) or agreed(cells, [name])
     return " · ".join(words)

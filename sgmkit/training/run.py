@@ -109,14 +109,19 @@ class Run:
         checkpoint.load_weights(model, tensors, path, average=which == "average")
         return model, checkpoint.retired(model, tensors)
 
-    @cached_property
-    def content(self) -> str:
-        """Hash of the averaged weights of the newest checkpoint: sixteen hexadecimal digits."""
+    def load_with_content(self, device: "torch.device | str" = "cpu") -> "tuple[Model, str]":
+        """The model as `load` gives it, and `content`, from one reading of the checkpoint."""
+        model, retired = self._load("average")
         # Results are stored under this hash. An earlier version hashed tensors that the model no
         # longer has, so a checkpoint that holds them keeps its hash only if they count still. The
         # next checkpoint of the run has none of them.
-        model, retired = self._load("average")
-        return fingerprint({**model.state_dict(), **retired})
+        content = fingerprint({**model.state_dict(), **retired})
+        return model.to(device).eval().requires_grad_(False), content
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of the averaged weights of the newest checkpoint: sixteen hexadecimal digits."""
+        return self.load_with_content()[1]
 
 
 def is_run(path: Path) -> bool:

@@ -66,7 +66,7 @@ def test_failures_are_told_once_and_end_in_status_one(broken, capsys):
     assert main([*BENCH, "--solvers", "bad,ddim", "--nfe", "4,8"]) == 1
     out, err = capsys.readouterr()
     assert err.splitlines() == [
-        "failed: RuntimeError: no luck today "
+        "failed: RuntimeError: no luck today (tw_bad/parts.py:3) "
         "(eight-gaussians vp bad logsnr nfe=4 seed 0 and 1 more)"
     ]
     assert out.splitlines() == [

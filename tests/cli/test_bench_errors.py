@@ -260,7 +260,7 @@ def test_a_disk_that_fills_up_keeps_what_is_there(place, monkeypatch, capsys):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sgmkit.benching.results.write_atomic", full)
+    monkeypatch.setattr("sgmkit.benching.store.write_atomic", full)
     assert refused(place, monkeypatch, capsys, bench("results")) == (
         "cannot write to results directory 'results': No space left on device; "
         "choose another with --out"

@@ -86,7 +86,7 @@ class Bad(Evaluator):
 
 class Undeclared(Bad):
     """Says one thing and does another."""
-    metrics = (Metric("told", "lower"),)
+    metrics = (Metric("radius", "lower"),)
 
 class Twin(Sum):
     """Measures what another one does."""
@@ -103,18 +103,18 @@ class Picky(Sum):
 NAMES = "Boom Nan Odd Spy Vandal Supple Loose"
 
 
-JUDGES = "Sum Bad Undeclared Twin Picky"
+EVALUATORS = "Sum Bad Undeclared Twin Picky"
 
 
 @pytest.fixture
 def parts(tmp_path, monkeypatch):
     """The throw-away solvers and evaluators above, installed; their module."""
     offers = [("solver", name) for name in NAMES.split()]
-    offers += [("evaluator", name) for name in JUDGES.split()]
-    told = [f'"{kind}", "{n.lower()}", "bench_parts.parts:{n}", "x"' for kind, n in offers]
+    offers += [("evaluator", name) for name in EVALUATORS.split()]
+    components = [f'"{kind}", "{n.lower()}", "bench_parts.parts:{n}", "x"' for kind, n in offers]
     site = tmp_path / "site"
     write_distribution(
-        site, "bench_parts", {"bench_parts": hook(*told), "bench_parts.parts": PARTS}
+        site, "bench_parts", {"bench_parts": hook(*components), "bench_parts.parts": PARTS}
     )
     monkeypatch.syspath_prepend(site)
     registry.reset()
@@ -147,7 +147,7 @@ def run(tmp_path, monkeypatch, capsys):
     def go(text):
         code = cli.main(["bench", *text.split()])
         said = capsys.readouterr()
-        counts = {what: int(n) for n, what in re.findall(r"(\d+) (\w+)", said.out)}
+        counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", said.out)}
         counts = {"all": counts.pop("cells"), **counts}
         assert counts["all"] == sum(counts.values()) - counts["all"]
         assert code == (counts["failed"] > 0)
@@ -156,17 +156,29 @@ def run(tmp_path, monkeypatch, capsys):
     return go
 
 
+def place(code):
+    """The file and line of these words in the components above, as a reason names them."""
+    (line,) = (n for n, text in enumerate(PARTS.splitlines(), 1) if code in text)
+    return f"(bench_parts/parts.py:{line})"
+
+
 def hashes(plan, scope="cell"):
     return [job.hash for job in cells.jobs_of(plan) if job.description["scope"] == scope]
 
 
-def picked(frame, **wanted):
+def picked(frame, **values):
     """The one row with these values."""
-    for name, value in wanted.items():
+    for name, value in values.items():
         frame = frame[frame[name] == value]
     assert len(frame) == 1, frame
     return frame.iloc[0]
 
 
+def columns_of(plan):
+    """The columns that the rows of each job share."""
+    return [SimpleNamespace(**job.columns) for job in cells.jobs_of(plan)]
+
+
 def contexts(plan):
-    return [(job.row, job.prepare()[0]) for job in cells.jobs_of(plan)]
+    """The shared columns of each job, and what evaluators then look at."""
+    return [(SimpleNamespace(**job.columns), job.prepare()) for job in cells.jobs_of(plan)]

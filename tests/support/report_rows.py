@@ -2,8 +2,9 @@
 
 import math
 
-from sgmkit.benching.results import Row, to_frame
-from sgmkit.report import pivots
+from sgmkit.benching.rows import Row
+from sgmkit.report.summary import aggregate
+from sgmkit.report.tables import pivots
 
 HOST = {
     "model": "exact",
@@ -47,8 +48,13 @@ def floor(value, n=1000, seed=0):
     return Row(**facts, scope="floor", solver="floor", value=value, n=n, seed=seed, **ends)
 
 
+def tables_of(rows):
+    return pivots(aggregate(rows))
+
+
 def only(rows):
-    (table,) = pivots(to_frame(rows))
+    """The one table that these rows make."""
+    (table,) = tables_of(rows)
     return table
 
 
@@ -76,10 +82,4 @@ def full():
             )
         rows.append(row("", 2.0, metric="nll", scope="model", sde=sde, budget="", nfe=math.nan))
     rows.append(row("ddim", 0.1, options="eta=0.5|x", status="failed", reason="<Error> {x}"))
-    return to_frame(rows)
-
-
-def _records(frame):
-    from sgmkit.benching.results import from_frame
-
-    return [{f: getattr(r, f) for f in Row.__dataclass_fields__} for r in from_frame(frame)]
+    return rows

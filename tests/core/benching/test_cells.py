@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.bench_fixtures import FAST, SMALL, hashes, picked
+from support.bench_fixtures import FAST, SMALL, columns_of, hashes, picked
 
 from sgmkit import registry
 from sgmkit.benching import cells
@@ -76,15 +76,15 @@ def test_machine_and_versions_are_no_part_of_a_cell(planned, monkeypatch):
     assert description["grid"] == {"name": "solvers/logsnr"}
     assert description["model"]["sde"]["name"] == "sdes/vp"
     assert description["model"]["data"]["std"] == 0.1
-    assert jobs[1].row.device == "cpu"
-    assert torch.__version__ in jobs[1].row.versions
-    told = json.dumps([job.description for job in jobs])
-    assert "cpu" not in told
-    assert torch.__version__ not in told
+    assert jobs[1].columns["device"] == "cpu"
+    assert torch.__version__ in jobs[1].columns["versions"]
+    descriptions = json.dumps([job.description for job in jobs])
+    assert "cpu" not in descriptions
+    assert torch.__version__ not in descriptions
     newer = [replace(solver, version="99") for solver in plan.solvers]
-    monkeypatch.setattr(cells.torch, "__version__", "99")
+    monkeypatch.setattr(torch, "__version__", "99")
     jobs = list(cells.jobs_of(replace(plan, solvers=newer)))
-    assert "99" in jobs[1].row.versions
+    assert "99" in jobs[1].columns["versions"]
     assert [job.hash for job in jobs] == before
 
 
@@ -102,9 +102,10 @@ def test_items_of_a_model_are_not_those_of_the_cells(run):
 
 def test_options_of_a_model_are_told_in_its_name(planned):
     plan = planned(f"--solvers heun {SMALL} --model exact:bandwidth=0.2")
-    assert {job.row.model for job in cells.jobs_of(plan)} == {"exact:bandwidth=0.2", ""}
+    models = {getattr(columns, "model", "") for columns in columns_of(plan)}
+    assert models == {"exact:bandwidth=0.2", ""}
     plan = planned("--solvers heun --sde vp:beta_max=9 --data two-moons:std=0.2")
-    row = next(job.row for job in cells.jobs_of(plan))
+    row = columns_of(plan)[0]
     assert (row.model, row.sde, row.data) == ("exact", "vp:beta_max=9", "two-moons:std=0.2")
 
 
@@ -116,7 +117,7 @@ def test_a_cell_that_is_asked_for_twice_is_one(run):
 def test_tolerances_are_the_budget_and_other_options_are_shown(planned, parts):
     solvers = "rk45:rtol=1e-4:atol=1e-4,rk45,rk45:atol=1e-2,supple:safety=0.5,loose"
     plan = planned(f"--solvers {solvers} --tol 1e-2,1e-3 {FAST}")
-    rows = [job.row for job in cells.jobs_of(plan) if job.row.scope == "cell"]
+    rows = [columns for columns in columns_of(plan) if columns.scope == "cell"]
     assert [(row.solver, row.options, row.budget, row.grid, row.steps) for row in rows] == [
         ("rk45", "", "tol=0.0001", "", None),
         ("rk45", "", "tol=0.01", "", None),

@@ -2,17 +2,24 @@
 
 import json
 import math
+import shutil
+import weakref
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
-from support.bench_fixtures import FAST, SMALL, contexts, picked
+from support.bench_fixtures import FAST, SMALL, contexts, picked, place
+from support.train_fixtures import train
 
 from sgmkit import SeededNoise, registry
 from sgmkit.benching import runner as bench
-from sgmkit.benching.results import Row, Store, load_results
+from sgmkit.benching.results import load_results, without_timing
+from sgmkit.benching.rows import Row
+from sgmkit.benching.store import Store
 from sgmkit.cli import app as cli
 from sgmkit.models import sampling
+from sgmkit.training.recipe import Experiment
 
 
 @pytest.mark.parametrize("start", ["prior", "exact"])
@@ -27,7 +34,7 @@ def test_all_solvers_of_a_seed_start_from_the_same_state(planned, start):
             states[row.seed].append(context.u_T)
     assert [len(each) for each in states.values()] == [5, 5]
     for seed, each in states.items():
-        model = plan.subjects[0].built
+        model = plan.subjects[0].load().model
         assert torch.equal(each[0], model.start(SeededNoise(seed, range(6)), start))
         assert each[0].shape == (6, 2, 2)
         assert all(torch.equal(state, each[0]) for state in each)
@@ -132,14 +139,15 @@ def test_what_breaks_breaks_alone_and_is_tried_again(run, parts, tmp_path):
         if row.status != "ok"
     }
     assert reasons == {
-        "boom": ("failed", "RuntimeError: second line"),
+        "boom": ("failed", f"RuntimeError: second line {place('raise RuntimeError')}"),
         "nan": ("failed", "2 of 8 samples are not finite"),
-        "odd": ("failed", "KeyError: 'weather'"),
-        "vandal": ("failed", "ZeroDivisionError: by hand"),
+        "odd": ("failed", f"KeyError: 'weather' {place('raise KeyError')}"),
+        "vandal": ("failed", f"ZeroDivisionError: by hand {place('raise ZeroDiv')}"),
     }
     assert done.counts == {"all": 6, "computed": 2, "found": 0, "not": 0, "failed": 4}
     assert done.err.splitlines()[1] == (
-        "failed: RuntimeError: second line (eight-gaussians vp boom logsnr nfe=3 seed 0)"
+        f"failed: RuntimeError: second line {place('raise RuntimeError')} "
+        "(eight-gaussians vp boom logsnr nfe=3 seed 0)"
     )
     assert len(done.err.splitlines()) == 4
     alone = run(f"--solvers euler --nfe 3 {FAST} --out {tmp_path / 'alone'}")
@@ -160,10 +168,10 @@ def test_an_evaluator_that_breaks_spares_the_others(run, parts):
     done = run(f"{command} bad,energy,undeclared,sum,picky")
     rows = {row.metric: row for row in done.frame.itertuples() if row.scope != "floor"}
     assert {name: row.status for name, row in rows.items()} == {
-        **{"bad": "failed", "worse": "failed", "told": "failed"},
+        **{"bad": "failed", "worse": "failed", "radius": "failed"},
         **{"energy-distance": "ok", "sum": "ok", "picky": "n/a"},
     }
-    assert rows["worse"].reason == "ValueError: no luck"
+    assert rows["worse"].reason == f"ValueError: no luck {place('raise ValueError')}"
     assert (rows["worse"].better, rows["worse"].unit) == ("higher", "x")
     assert rows["picky"].reason == "not for the likes of you"
     assert rows["sum"].n == 3
@@ -171,8 +179,8 @@ def test_an_evaluator_that_breaks_spares_the_others(run, parts):
     parts.BROKEN = False
     # One more evaluator: what failed before and is not asked for again stays as it is.
     more = run(f"{command} mmd,undeclared").frame
-    assert picked(more, metric="bad").reason == "ValueError: no luck"
-    assert picked(more, metric="told").reason == "undeclared declares told and gave worse, bad"
+    assert picked(more, metric="bad").reason == rows["worse"].reason
+    assert picked(more, metric="radius").reason == "undeclared declares radius and gave worse, bad"
     mended = run(f"{command} bad,energy,sum,picky")
     assert mended.counts == {"all": 3, "computed": 1, "found": 2, "not": 0, "failed": 0}
     assert picked(mended.frame, metric="worse").value == 2.0
@@ -182,7 +190,7 @@ def test_an_evaluator_that_breaks_spares_the_others(run, parts):
 def test_one_line_for_what_fails_in_one_way(run, parts):
     done = run(f"--solvers boom --nfe 3,4 {SMALL} --seeds 3 --evaluators nfe")
     assert done.err == (
-        "failed: RuntimeError: second line "
+        f"failed: RuntimeError: second line {place('raise RuntimeError')} "
         "(eight-gaussians vp boom logsnr nfe=3 seed 0 and 5 more)\n"
     )
 
@@ -260,3 +268,66 @@ def test_a_file_cut_short_is_computed_again(run, tmp_path):
     done = run(command)
     assert done.counts == {"all": 2, "computed": 1, "found": 1, "not": 0, "failed": 0}
     assert picked(done.frame, solver="euler").value == picked(frame, solver="euler").value
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The models of runs that are in memory, and how often each run's experiment was built."""
+    living, loads, build = weakref.WeakSet(), Counter(), Experiment.build
+
+    def counted(self, *args, **options):
+        assert len(living) == 0, "the model before is still held"
+        model = build(self, *args, **options)
+        living.add(model)
+        loads[self.seed] += 1
+        return model
+
+    def start():
+        monkeypatch.setattr(Experiment, "build", counted)
+        return living, loads
+
+    return start
+
+
+def test_one_model_at_a_time_and_each_loaded_once(tiny, loaded):
+    """Cells and floors alone, then with likelihoods of the models too."""
+    for seed in range(3):
+        train("--seed", str(seed), out=f"runs/{seed}")
+    living, loads = loaded()
+    command = "bench --solvers euler --nfe 2 --samples 4 --seeds 2 --evaluators"
+    for evaluators in ("energy-distance", "energy-distance,nll:num=2:tol=1"):
+        loads.clear()
+        assert cli.main([*command.split(), evaluators]) == 0
+        assert loads == {0: 1, 1: 1, 2: 1}
+        assert len(living) == 0
+    frame = load_results("results")
+    assert frame.groupby("scope").hash.nunique().to_dict() == {"cell": 6, "floor": 2, "model": 3}
+
+
+def test_a_model_that_broke_is_not_held_either(tiny, parts, loaded):
+    for seed in range(2):
+        train("--seed", str(seed), out=f"runs/{seed}")
+    living, loads = loaded()
+    command = "bench --solvers boom,euler --nfe 2 --samples 4 --seeds 1 --evaluators bad,energy"
+    assert cli.main(command.split()) == 1
+    assert (len(living), loads) == (0, {0: 1, 1: 1})
+
+
+def test_a_copy_of_a_run_is_the_same_cells(tiny, capsys):
+    run = train(out="runs/one")
+    shutil.copytree(run.path, "runs/two")
+    capsys.readouterr()
+    command = "bench --solvers euler --nfe 2 --samples 4 --seeds 2 --evaluators energy-distance"
+    assert cli.main(command.split()) == 0
+    assert capsys.readouterr().out.startswith("4 cells: 4 computed, 0 found")
+
+
+def test_the_order_of_subjects_and_solvers_changes_no_number(run, tmp_path):
+    command = "--nfe 3 --samples 8 --seeds 2 --evaluators energy,nll:num=4:tol=1e-2 --data"
+    one = run(f"--solvers euler,rk45 --sde vp,cld {command} eight-gaussians,two-moons")
+    other = run(
+        f"--solvers rk45,euler --sde cld,vp {command} two-moons,eight-gaussians --out again"
+    )
+    again = load_results(tmp_path / "again")
+    assert other.counts == one.counts
+    assert without_timing(again).equals(without_timing(one.frame))

@@ -69,10 +69,8 @@ def test_a_run_has_its_parts(tiny, capsys):
 
 
 def subject(data: str, event: tuple[int, ...], trained: bool = True) -> SimpleNamespace:
-    built = SimpleNamespace(event=event)
-    return SimpleNamespace(
-        source="run" if trained else None, built=built, data=resolve("dataset", data)
-    )
+    source = "run" if trained else None
+    return SimpleNamespace(source=source, event=event, data=resolve("dataset", data))
 
 
 GREY, COLOUR = (1, 8, 8), (3, 32, 32)

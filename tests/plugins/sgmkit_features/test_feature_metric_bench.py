@@ -8,7 +8,8 @@ from support.file_server import serving
 from support.throwaway import hook, write_distribution
 
 from sgmkit import registry
-from sgmkit.benching.plan import judges, metrics_of
+from sgmkit.benching.labels import metrics_of
+from sgmkit.benching.plan import Evaluators
 from sgmkit.cli import app as cli
 
 DIGITS = "--data digits --sde vp --solvers euler --nfe 5 --seeds 1 --samples 60"
@@ -135,7 +136,7 @@ def test_one_metric_on_two_extractors_is_two_metrics(planned):
         "--solvers euler --nfe 2 --evaluators "
         "kid:extractor=(classifier:width=8),kid:extractor=classifier,kid:extractor=classifier"
     )
-    (first, second) = judges(plan)["cell"]
+    (first, second) = Evaluators.of(plan).cell
     assert metrics_of(first)[0].name == "kid[classifier:width=8]"
     assert metrics_of(second)[0].name == "kid[classifier]"
 
