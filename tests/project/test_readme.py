@@ -4,6 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from sgmkit.cli.app import main
 from sgmkit.testing import run_checks
 
@@ -37,11 +39,12 @@ def test_python_prints_what_its_comments_say(capsys):
     assert len(said) == 2
 
 
-def test_the_solver_conforms():
-    (text,) = (text for text in python_blocks() if "StepSolver" in text)
+@pytest.mark.parametrize("name", ["Midpoint", "QuadraticNoise"])
+def test_the_solvers_conform(name):
+    (text,) = (text for text in python_blocks() if f"class {name}(" in text)
     names = {"__name__": "readme"}
     exec(compile(text, "README.md", "exec"), names)
-    results = run_checks("solver", names["Midpoint"])
+    results = run_checks("solver", names[name])
     assert [result for result in results if not result.ok] == []
     assert len(results) > 5
 
