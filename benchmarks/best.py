@@ -1,8 +1,9 @@
-"""The best solvers of each process at each budget, with intervals: on exact models, or on runs.
+"""The best solvers of each process at each budget, with intervals.
 
-For each process and budget the best three by a metric: a star where an interval separates from the
-next one's, "=" where it meets the floor's (data against fresh data). `trajectory` is a
-deterministic solver's own error; the other metrics compare samples with data.
+For each process and budget the table has the best three solvers by each metric, on exact models or
+on runs. A star marks a value whose interval separates from that of the next solver; "=" marks one
+whose interval meets that of the floor (data against fresh data). `trajectory` is a deterministic
+solver's own error; the other metrics compare samples with data. Takes minutes for all solvers.
 
     python benchmarks/best.py [--data eight-gaussians] [--sde vp,cld] [--solvers a,b] [RUN ...]
 """
@@ -30,7 +31,7 @@ SOLVERS = (
 
 
 def resolved(kind: str, text: str) -> list[Resolved]:
-    return [sgmkit.resolve(kind, {"name": name, **given}) for name, given in parse_list(text)]
+    return [sgmkit.resolve(kind, {"name": name, **options}) for name, options in parse_list(text)]
 
 
 def entries_of(args: argparse.Namespace) -> list[Entry]:

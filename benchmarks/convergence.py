@@ -1,7 +1,8 @@
-"""Error against network evaluations, and slopes, of chosen solvers on chosen SDEs.
+"""Error against network evaluations, with slopes, of chosen solvers on chosen processes.
 
-What `sgmkit bench --convergence` prints (the mathematics is in `sgmkit.convergence`); and errors
-over the whole range of times, from T to t_min, by time grid. `orders.py` has every solver.
+The first table is what `sgmkit bench --convergence` prints; `sgmkit.convergence` has the
+mathematics. The second has errors over the whole range of times, from T to t_min, for two time
+grids. `orders.py` has every solver. Takes less than two minutes.
 
     python benchmarks/convergence.py [--quick] [--solvers a,b] [--sde x,y] [--out FILE.png]
 """

@@ -1,8 +1,9 @@
-"""Handwritten digits, sampled from their empirical mixture with an exact score, to a PNG grid.
+"""Handwritten digits, sampled with the exact score of their empirical law, as a picture.
 
-No network and no training: the score is that of the 1,500 training digits, each blurred by a little
-noise, so every row shows what a process and a solver do with so many evaluations, and nothing else.
-Columns share their start and their noise. The last row is test data.
+No network is trained. The score is that of the 1,500 training digits, each blurred by a little
+noise, so that a row of the picture shows the effect of a process, a solver and a budget, and of
+nothing else. The columns share their start and their noise. The last row is test data. Takes less
+than two minutes.
 
     python benchmarks/digits.py [--out report/digits.png] [--sde vp,cld] [--solvers euler,ssem,ddim]
 """
@@ -26,7 +27,7 @@ Strip = tuple[str, Tensor]
 
 def names(text: str) -> list[str]:
     """The components of a comma-separated list, as one writes them."""
-    return [":".join((name, *map("=".join, given.items()))) for name, given in parse_list(text)]
+    return [":".join((name, *map("=".join, options.items()))) for name, options in parse_list(text)]
 
 
 def strips(args: argparse.Namespace) -> Iterator[Strip]:
@@ -51,8 +52,8 @@ def sample(
     steps = (budget - (args.last == "mean")) // solver.cost
     grid = time_grid(args.grid, model.sde, steps, model.t_min)
     noise = SeededNoise(args.seed, range(args.columns))
-    found = model.sample(args.columns, solver, grid, noise, last=args.last)
-    return f"{label}, {float(found.nfe.double().mean()):.0f} NFE", found.x[:, 0]
+    samples = model.sample(args.columns, solver, grid, noise, last=args.last)
+    return f"{label}, {float(samples.nfe.double().mean()):.0f} NFE", samples.x[:, 0]
 
 
 def picture(rows: Sequence[Strip], title: str) -> bytes:

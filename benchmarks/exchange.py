@@ -1,8 +1,9 @@
-"""One network under two processes: what the process costs, apart from what was learned.
+"""One network under two processes: the cost of the process itself, apart from what was learned.
 
-A prior that answers a residual sees the statistic of the state, whatever the process, so its
-network can answer for another process at the time of equal noise. For two latent runs: the bounds
-of each, and of each under the other's process, paired over test items.
+A prior that predicts a residual sees one statistic of the state, whatever the process. Its network
+can therefore predict for another process too, at the time of equal noise. For two latent runs the
+table has the bounds of each run under its own process and under the other's, paired over test
+items. The time grows with the number of items.
 
     python benchmarks/exchange.py RUN RUN [--items 500]
 """
@@ -51,9 +52,9 @@ if __name__ == "__main__":
     print(f"{'nelbo-diffusion':>15} {'over its own':>14}")
     for run, other in ((first, second), (second, first)):
         home, there = measure(run.load(), x), measure(abroad(run, other), x)
-        for place, found in ((run, home), (other, there)):
+        for place, bounds in ((run, home), (other, there)):
             print(f"{run.name:12} {place.name:12}", end=" ")
-            for kind in found:
-                apart = show(found[kind] - home[kind]) if place is other else ""
-                print(f"{show(found[kind]):>14} {apart:>14}", end="  ")
+            for kind in bounds:
+                apart = show(bounds[kind] - home[kind]) if place is other else ""
+                print(f"{show(bounds[kind]):>14} {apart:>14}", end="  ")
             print()

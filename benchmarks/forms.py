@@ -1,9 +1,10 @@
-"""What an exponential integrator holds on phase space: the same method in four forms.
+"""Which part of the reverse process an exponential integrator should extrapolate on phase space.
 
-Root mean square error in the data, from T to t_min on the exact score of eight Gaussians, equal
-steps in log-SNR. `cholesky` extrapolates the velocity's noise as a network predicts it,
-`equilibrium` what the score lacks to the stationary law's, `noise` the noise of all phases in the
-flow's frame (gDDIM), `data` the predicted data.
+Prints the root mean square error in the data of one method in four forms, from T to t_min on the
+exact score of eight Gaussians, with equal steps in log-SNR. `cholesky` extrapolates the velocity's
+noise as a network predicts it, `equilibrium` the difference of the score from that of the
+stationary law, `noise` the noise of all phases in the frame of R (gDDIM), `data` the predicted
+data. Takes less than two minutes.
 
     python benchmarks/forms.py [--sde cld,psld,hold]
 """

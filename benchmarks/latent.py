@@ -1,8 +1,9 @@
-"""Latent models against the same autoencoder under N(0, I), after the same steps.
+"""Latent models against the same autoencoder under N(0, I), after the same number of steps.
 
-Trains a run for each prior (or goes on with it) by a recipe. Likelihoods: on the same test items,
-binarised alike, with the same noise, so that gains are paired and so are their intervals. With
---fid, samples instead: each prior benched with one solver, as in any report.
+Trains a run for each prior by a recipe, or resumes it, and compares likelihoods. All runs see the
+same test items, binarised in the same way, with the same noise, so that gains and their intervals
+are paired. With --fid it compares samples instead, drawn from each prior with one solver. Takes an
+hour and more.
 
     python benchmarks/latent.py [--priors normal,vp,cld] [--steps 5000] [--items 1000] [--out DIR]
     python benchmarks/latent.py --recipe recipes/digits-lsgm.toml --steps 1500 --fid
@@ -52,14 +53,14 @@ def items(run: Run, count: int) -> torch.Tensor:
 
 def measure(model: Model, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """Nats of each item, by two bounds."""
-    found = {"nelbo-ode": [], "nelbo-diffusion": []}
+    nats = {"nelbo-ode": [], "nelbo-diffusion": []}
     for rows in torch.arange(len(x)).split(CHUNK):
         noise = SeededNoise(1, rows)
         flow = {"probes": 1, "rtol": 1e-4, "atol": 1e-4}
-        found["nelbo-ode"].append(model.nll(x[rows], noise.stream("ode"), **flow).nats)
-        told = model.bound(x[rows], noise.stream("path"), "nelbo-diffusion", draws=8)
-        found["nelbo-diffusion"].append(told.nats)
-    return {name: torch.cat(parts).double() for name, parts in found.items()}
+        nats["nelbo-ode"].append(model.nll(x[rows], noise.stream("ode"), **flow).nats)
+        bound = model.bound(x[rows], noise.stream("path"), "nelbo-diffusion", draws=8)
+        nats["nelbo-diffusion"].append(bound.nats)
+    return {name: torch.cat(parts).double() for name, parts in nats.items()}
 
 
 def show(values: torch.Tensor) -> str:
@@ -69,25 +70,25 @@ def show(values: torch.Tensor) -> str:
 
 def report(runs: dict[str, Run], count: int) -> None:
     x = items(next(iter(runs.values())), count)
-    found = {prior: measure(run.load(), x) for prior, run in runs.items()}
+    nats = {prior: measure(run.load(), x) for prior, run in runs.items()}
     print(f"{count} binarised test items, nats ± 95 % over items; gains are paired\n")
     head = f"{'prior':10} {'weights':>9} {'steps':>6} {'minutes':>8}  {'nelbo-ode':>14}  "
     print(head + f"{'gain':>14}  {'nelbo-diffusion':>15}")
     for prior, run in runs.items():
         minutes = lines(run)[-1]["seconds"] / 60
         weights = sum(p.numel() for p in run.load().parameters())
-        own = found[prior]["nelbo-ode"]
-        gain = show(found["normal"]["nelbo-ode"] - own) if prior != "normal" else ""
+        own = nats[prior]["nelbo-ode"]
+        gain = show(nats["normal"]["nelbo-ode"] - own) if prior != "normal" else ""
         text = f"{prior:10} {weights:9,} {run.step:6} {minutes:8.1f}  {show(own):>14}  {gain:>14}  "
-        print(text + f"{show(found[prior]['nelbo-diffusion']):>15}")
+        print(text + f"{show(nats[prior]['nelbo-diffusion']):>15}")
 
 
 def curve(runs: dict[str, Run], path: Path) -> None:
     """Training NELBO by step: one latent and one time for each item, averaged over batches."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for prior, run in runs.items():
-        told = [(line["step"], line["parts"]["nelbo"]) for line in lines(run)]
-        points = torch.tensor(told).split(SMOOTH)
+        nelbo = [(line["step"], line["parts"]["nelbo"]) for line in lines(run)]
+        points = torch.tensor(nelbo).split(SMOOTH)
         steps, nats = torch.stack([part.mean(0) for part in points]).T.tolist()
         axes.plot(steps, nats, marker=".", label="N(0, I)" if prior == "normal" else prior)
     low = min(line["parts"]["nelbo"] for run in runs.values() for line in lines(run))

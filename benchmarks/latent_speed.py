@@ -1,8 +1,9 @@
-"""CPU time and network calls to the same feature distance: a latent model against a data-space one.
+"""Network evaluations and CPU time to the same feature distance: latent against data space.
 
-Benches two runs on the same images and measures what a call of each network and a decoding cost,
-both models in turn, on one thread. For each latent cell that no cheaper one beats: the cheapest
-data-space cell whose mean distance is at most as large; and how near data space comes at best.
+Benches two runs on the same images, and measures the time of one evaluation of each network and of
+decoding, in turn, on one thread. For each latent cell that no cheaper one beats, the table has the
+cheapest data-space cell whose mean distance is at most as large; the last row is the best that data
+space reaches. Takes minutes.
 
     python benchmarks/latent_speed.py DATA_RUN LATENT_RUN [--data mnist] [--nfe 5,7,10,20,50]
 """
@@ -57,11 +58,11 @@ def cells(frame: pd.DataFrame, run: str, cost: Costs) -> pd.DataFrame:
     """Mean distance, half of its interval, calls and cost of every cell of a run, by its cost."""
     good = frame[(frame.status == "ok") & frame.metric.str.startswith("fid")]
     good = good[(good.scope == "cell") & good.run.str.startswith(f"{run}@")]
-    told = good.groupby(["solver", "budget"], as_index=False).agg(
+    means = good.groupby(["solver", "budget"], as_index=False).agg(
         value=("value", "mean"), high=("ci_high", "mean"), nfe=("nfe", "mean")
     )
-    told["ms"] = told.nfe * cost.call + cost.decode
-    return told.sort_values("ms")
+    means["ms"] = means.nfe * cost.call + cost.decode
+    return means.sort_values("ms")
 
 
 def line(space: str, row, cost: Costs, ratio: str = "") -> str:

@@ -1,11 +1,13 @@
-"""Hybrid against denoising score matching on CLD, and what importance sampling of t saves.
+"""Hybrid against denoising score matching on CLD, and the variance saved by importance sampling.
 
-1. The target's chance. With the exact score of the (blurred) training items in the network's place,
-   what is left of the loss is the variance of the target, which no network can remove. Near t = 0
-   the law of u_t given x and v_0 narrows to a point and its score explodes; the hybrid law given x
-   alone keeps the spread of v_0.
-2. The gradient's chance. For a trained network: the variance of a batch's gradient over the square
-   of its mean, for each weighting, with t uniform and by importance.
+1. Variance of the target. With the exact score of the (blurred) training items in place of the
+   network, the loss that remains is the variance of the target, which no network can remove. Near
+   t = 0 the law of u_t given x and v_0 narrows to a point and its score explodes; the law given x
+   alone, of hybrid matching, keeps the spread of v_0.
+2. Variance of the gradient. For a trained network, the variance of a batch's gradient over the
+   square of its mean, for each weighting, with t drawn uniformly and by importance.
+
+Takes less than two minutes.
 
     python benchmarks/matching.py [--items 1024] [--batches 64] [RUN ...]
 """
@@ -36,7 +38,7 @@ def target_variance(sde: LinearSDE, data: Dataset, t: float, items: int) -> tupl
     shape = (items, sde.phases, *data.event)
     eps = noise.stream("diffusion")(torch.empty(shape, dtype=torch.float64))
     d = float(sde.diffusion(now)[-1, -1])
-    found = []
+    moments = []
     for kind in ("hsm", "dsm"):
         kernel = sde.kernel(now)
         if kind == "hsm":
@@ -54,8 +56,8 @@ def target_variance(sde: LinearSDE, data: Dataset, t: float, items: int) -> tupl
         target = score(kernel, eps[:, -1:])
         gap = target - score(sde.kernel(now), exact.eps(u, now))
         loss = 0.5 * d * gap.square().flatten(1).mean(1)
-        found += [float(loss.mean()), float(loss.std())]
-    return tuple(found)
+        moments += [float(loss.mean()), float(loss.std())]
+    return tuple(moments)
 
 
 def score(kernel: Kernel, eps: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""What counter-based noise costs beside torch.randn: microseconds per draw, on one thread.
+"""The cost of counter-based noise beside `torch.randn`: microseconds per draw, on one thread.
 
-"in a run" is a solver's use: the same request, again and again, so draws come from blocks that are
-generated ahead. "one draw" is a fresh stream's first draw, keys included. Processor time,
-and the minimum of many short repeats, since the machine may be busy with other things.
+"in a run" is how a solver uses it: the same shape again and again, drawn from blocks that are
+generated ahead. "one draw" is the first draw of a fresh stream, key derivation included. Times are
+processor time, the minimum of many short repeats, since the machine may be busy with other things.
+Takes less than two minutes.
 
     python benchmarks/noise.py
 """

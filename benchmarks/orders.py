@@ -1,10 +1,12 @@
-"""Measured order and cost of every solver on every SDE, or why there is none: one table.
+"""Measured order and cost of every solver on every process, or the reason for none.
 
-Orders are measured over one interval of the log-SNR, (-3, 4), on equal steps. A deterministic
-solver: root mean square distance to the flow, on a mixture of three Gaussians in the plane. A
-stochastic one (marked ~): error of mean and covariance on a Gaussian, without chance, by its
-affine map; `convergence.py` has weak errors on a mixture. Adaptive solvers (marked *): error
-against calls between two tolerances. A multistep method is measured once started.
+Orders are measured over the interval (-3, 4) of log-SNR, with equal steps. For a deterministic
+solver, the error is the root mean square distance to the probability flow, on a mixture of three
+Gaussians in the plane. For a stochastic one (marked ~), it is the error of mean and covariance on a
+Gaussian, computed without sampling from the solver's affine map; `convergence.py` has weak errors
+on a mixture. For an adaptive one (marked *), the order is that of the error against network
+evaluations between two tolerances. A multistep method is measured after its first steps. Takes less
+than two minutes.
 
     python benchmarks/orders.py [SOLVER ...] [--sde vp,cld]
 """

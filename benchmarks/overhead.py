@@ -1,9 +1,9 @@
-"""What sampling costs beyond the network: on one thread, all figures from one run.
+"""The cost of sampling beyond the network, on one thread, all figures from one run.
 
-The first table is the time of `Model.sample` over that of its network calls, for networks of at
-least 5 ms a call: an MLP on 2-D data and two small convolutional networks on images. The second is
-microseconds per step beyond a trivial network, for small states; noise has a column of its own,
-beside what torch.randn takes for as many numbers.
+The first table is the time of `Model.sample` over that of its network evaluations, for networks
+that take at least 5 ms: an MLP on 2-D data and two small convolutional networks on images. The
+second is microseconds per step beyond a trivial network, for small states. Noise has a column of
+its own, beside the time of `torch.randn` for as many numbers. Takes less than two minutes.
 """
 
 import argparse
@@ -100,11 +100,11 @@ def ratios(repeats: int, steps: int) -> None:
             for sde in SDES:
                 model = Timed(sde, event, network)
                 sample(model, solver, batch, 3)
-                found = [sample(model, solver, batch, steps) for _ in range(repeats)]
+                costs = [sample(model, solver, batch, steps) for _ in range(repeats)]
                 calls = steps * create("solver", solver).cost
-                call = statistics.median(1e3 * cost.network / calls for cost in found)
-                whole = [cost.total / cost.network for cost in found]
-                quiet = [(cost.total - cost.noise) / cost.network for cost in found]
+                call = statistics.median(1e3 * cost.network / calls for cost in costs)
+                whole = [cost.total / cost.network for cost in costs]
+                quiet = [(cost.total - cost.noise) / cost.network for cost in costs]
                 shape = str((batch, model.sde.phases, *event))
                 three = (f"{v:.3f}" for v in (min(whole), statistics.median(whole), max(whole)))
                 rows.append((solver, sde, shape, f"{call:.1f}", *three, f"{min(quiet):.3f}"))

@@ -1,7 +1,7 @@
-"""What a recipe costs here: steps per second, peak memory, and the time that all of it would need.
+"""The cost of a recipe on this machine: steps per second, peak memory, and the time of all steps.
 
-Trains a few steps of a recipe, once with its autoencoder alone and once with both, and says how
-long all of its steps would take at that pace.
+Trains a few steps of a latent recipe, once with the autoencoder alone and once with autoencoder
+and prior, and multiplies. Takes minutes for the full-size recipe on a CPU.
 
     python benchmarks/recipe.py [RECIPE] [--steps 5] [--set model.prior.network.channels=64 ...]
 """
@@ -53,13 +53,13 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], help="as of sgmkit train")
     options = parser.parse_args()
-    told = tomllib.loads(Path(options.recipe).read_text())
-    steps, share = told["train"]["steps"], told["model"]["vae_share"]
+    recipe = tomllib.loads(Path(options.recipe).read_text())
+    steps, share = recipe["train"]["steps"], recipe["model"]["vae_share"]
     # Nearly none, for a model may be told of idle channels by its first step.
     only = {"autoencoder": 1.0, "both": 1e-9}
     counts = {"autoencoder": round(share * steps), "both": round((1 - share) * steps)}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    batch = told["train"].get("batch", Settings().batch)
+    batch = recipe["train"].get("batch", Settings().batch)
     print(f"{Path(options.recipe).name}, batch {batch}, {device}\n")
     print(f"{'stage':12} {'s a step':>9} {'steps/s':>8} {'peak GiB':>9} {'steps':>8} {'hours':>8}")
     total = 0.0

@@ -1,10 +1,11 @@
-"""Where a learned score is wrong: against the exact score of the empirical law, by noise level.
+"""Where a learned score is wrong: its error against the exact score of the data, by noise level.
 
-The network's noise is compared with the exact noise of the training items (each a point mass), at
-states made from training items and from test items, over a range of log-SNR that all processes
-share. A network that generalises must leave the empirical score where the noise is low: there it is
-the test items that tell a good error from a bad one. The last column is the error's share of the
-bound on KL, ``1/2 e^T W_lik e`` per coordinate, integrated over the interval.
+The network's noise prediction is compared with the exact noise of the training items (each a point
+mass), at states made from training items and from test items, over a range of log-SNR that all
+processes share. A network that generalises must differ from the score of the training items where
+the noise is low; there the error on test items says whether the difference is good. The last column
+is the share of the error in the bound on KL, ``1/2 e^T W_lik e`` per coordinate, integrated over
+the interval. Takes less than two minutes for a run on digits.
 
     python benchmarks/score_error.py [RUN ...] [--items 512] [--out FILE.png]
 """
@@ -122,7 +123,7 @@ if __name__ == "__main__":
     chosen = [Run(path) for path in options.runs] or find_runs()
     if not chosen:
         raise BadValue("no run under runs/; sgmkit train makes one")
-    found = [compare(run, split, options.items) for run in chosen for split in ("train", "test")]
-    table(found)
+    errors = [compare(run, split, options.items) for run in chosen for split in ("train", "test")]
+    table(errors)
     if options.out:
-        picture(found, Path(options.out))
+        picture(errors, Path(options.out))

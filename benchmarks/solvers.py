@@ -1,10 +1,11 @@
-"""Our solvers beside those of diffusers, k-diffusion and azula: error and time at the same calls.
+"""Our solvers beside those of diffusers, k-diffusion and azula: error and time at equal budgets.
 
-Error: the exact score of eight Gaussians in the plane, the same starts, root mean square distance
-to the probability flow itself. Each tool walks its own grid between the two noise levels that it
-says it walks between; ours has equal steps in log-SNR between the same two, which are also those
-of k-diffusion and azula here. Time: a small convolutional network on 16 images of 3 x 32 x 32,
-milliseconds of a step, the network alone, and the ratio of what is left to ours, in turns.
+Error: root mean square distance to the probability flow on the exact score of eight Gaussians in
+the plane, from the same starts. Each tool uses its own grid between the two noise levels that it
+documents; ours has equal steps in log-SNR between the same two levels, which k-diffusion and azula
+use here as well. Time: a small convolutional network on 16 images of 3 x 32 x 32. The columns are
+milliseconds of a step, the part of the network, and the ratio of the rest to ours; the tools run in
+turns. Takes less than two minutes.
 
     pip install ".[peers]"
     python benchmarks/solvers.py [--calls 10,20,50] [--repeats 7]
@@ -66,16 +67,16 @@ class Net:
 
     def denoised(self, x: Tensor, sigma: float) -> Tensor:
         """E[x | x + sigma z]."""
-        return self._asked(x, lambda: x - sigma * self._eps(x, sigma))
+        return self._counted(x, lambda: x - sigma * self._eps(x, sigma))
 
     def noise(self, x: Tensor, sigma: float) -> Tensor:
         """The noise, of a state in units of the data."""
-        return self._asked(x, lambda: self._eps(x, sigma))
+        return self._counted(x, lambda: self._eps(x, sigma))
 
     def _eps(self, x: Tensor, sigma: float) -> Tensor:
         return self.rev.eps(x[:, None], torch.tensor(sigma, dtype=torch.float64))[:, 0]
 
-    def _asked(self, x: Tensor, answer: Callable[[], Tensor]) -> Tensor:
+    def _counted(self, x: Tensor, answer: Callable[[], Tensor]) -> Tensor:
         self.calls += 1
         if self.network is None:
             return answer()
@@ -168,10 +169,10 @@ TOOLS = {"k-diffusion": k_diffusion, "azula": azula, "diffusers": diffusers}
 def _k_diffusion() -> types.ModuleType:
     """Its samplers alone: the package imports much that has no part in them."""
     if "k_diffusion" not in sys.modules:
-        found = importlib.util.find_spec("k_diffusion")
-        assert found is not None
+        spec = importlib.util.find_spec("k_diffusion")
+        assert spec is not None
         package = types.ModuleType("k_diffusion")
-        package.__path__ = list(found.submodule_search_locations or ())
+        package.__path__ = list(spec.submodule_search_locations or ())
         sys.modules["k_diffusion"] = package
     return importlib.import_module("k_diffusion.sampling")
 
@@ -199,8 +200,8 @@ def errors(exact: sgmkit.Model, budgets: list[int]) -> None:
             cells = []
             for n in budgets:
                 run = TOOLS[tool](name, Net(exact), x, n)
-                told = "" if run.calls == n else f"@{run.calls}"
-                cells.append(f"{error(run, exact, x):.2e}{told}")
+                calls = "" if run.calls == n else f"@{run.calls}"
+                cells.append(f"{error(run, exact, x):.2e}{calls}")
             print(f"{'':<36}{tool + ' ' + name:<26}  " + "  ".join(f"{c:>10}" for c in cells))
             if tool == "diffusers":  # between its own levels: it starts lower and ends elsewhere
                 mine = [error(ours(spec, net, x, n, run.high, run.low), exact, x) for n in budgets]
@@ -218,16 +219,16 @@ def times(exact: sgmkit.Model, repeats: int, steps: int = 50) -> None:
         makers: dict[str, Callable[[Net], Run]] = {"": partial(ours, spec, x=x, calls=steps)}
         for tool, name in peers.items():
             makers[f"{tool} {name}"] = partial(TOOLS[tool], name, x=x, calls=steps)
-        found: dict[str, list[tuple[float, float]]] = {label: [] for label in makers}
+        spent: dict[str, list[tuple[float, float]]] = {label: [] for label in makers}
         for _ in range(repeats + 1):
             for label, make in makers.items():
                 net = Net(exact, network)
                 begin = time.perf_counter()
                 make(net)
                 whole = time.perf_counter() - begin
-                found[label].append((whole / net.calls * 1e3, net.spent / net.calls * 1e3))
+                spent[label].append((whole / net.calls * 1e3, net.spent / net.calls * 1e3))
         rest: dict[str, float] = {}
-        for label, pairs in found.items():
+        for label, pairs in spent.items():
             whole, inside = (statistics.median(c) for c in zip(*pairs[1:], strict=True))
             rest[label] = statistics.median(a - b for a, b in pairs[1:])
             ratio = f"{rest[label] / rest['']:8.1f}"

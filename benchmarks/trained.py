@@ -1,7 +1,7 @@
-"""Processes against each other, learned: the same network, steps and seed for each of them.
+"""Processes against each other when the score is learned: same network, steps and seed.
 
-Trains a run for each process (or goes on with it), benches them all and writes the table and a grid
-of samples of each. Hours for MNIST on a CPU; about half an hour for digits.
+Trains a run for each process, or resumes it, benches all of them, and writes the table and a
+picture of samples of each. Takes about half an hour for digits and hours for MNIST on a CPU.
 
     python benchmarks/trained.py [--data digits] [--steps 2400] [--out DIR] [--train OPTION ...]
 """

@@ -1,11 +1,12 @@
-"""What a training step costs beyond a loop written by hand.
+"""The cost of a training step beside that of a loop written by hand.
 
-Both do the same: a batch of items, the score-matching loss of a U-Net under vp, its gradient
+Both do the same: a batch of items, the score-matching loss of a U-Net under VP, its gradient
 clipped by norm, Adam, averaged weights. The loop by hand is twenty lines of PyTorch with
-`torch.randn` and `torch.randint`, the process' coefficients in closed form and no log; sgmkit's is
-that of `sgmkit train`. Steps alternate, and the ratio is the median over pairs. On a CPU times are
-those of one thread of this process, so that a busy machine hardly counts; on a GPU they are wall
-time, with bf16 as well, and compiled networks with ``--compile``.
+`torch.randn` and `torch.randint`, the coefficients of the process in closed form, and no log;
+sgmkit's loop is that of `sgmkit train`. Their steps alternate, and the ratio is the median over
+pairs. On a CPU the times are those of one thread of this process, so that other processes hardly
+count. On a GPU they are wall time, and bf16 is measured as well; ``--compile`` adds compiled
+networks. Takes --seconds for each line of the table.
 """
 
 import argparse
@@ -118,10 +119,10 @@ class ByHand:
         batch = Batch(x, None, torch.arange(n))
         noise = RecordedNoise([u.double(), eps[:, None]])
         with torch.no_grad():
-            told = self.model.loss(batch, noise, 0.0)
-            self.scale = float(told.total / told.parts["noise"])
-            found = self.loss(x, (t_min + (1 - t_min) * u).to(self.device), eps)
-        assert abs(float(found / told.total) - 1) < (0.02 if self.autocast else 1e-4)
+            ours = self.model.loss(batch, noise, 0.0)
+            self.scale = float(ours.total / ours.parts["noise"])
+            by_hand = self.loss(x, (t_min + (1 - t_min) * u).to(self.device), eps)
+        assert abs(float(by_hand / ours.total) - 1) < (0.02 if self.autocast else 1e-4)
 
 
 def clock(step: Step, count: int, device: torch.device) -> float:
@@ -151,13 +152,13 @@ def compare(case, precision: str, compile: bool, seconds: float) -> None:
     for step in steps.values():  # compilation, allocations
         clock(step, 5, device)
     block = 10 if device.type == "cuda" else 1
-    found = {name: [] for name in steps}
+    durations = {name: [] for name in steps}
     end = time.monotonic() + seconds
     while time.monotonic() < end:  # in turn, so that what else the machine does hits both
         for name, step in steps.items():
-            found[name].append(clock(step, block, device))
-    ratios = sorted(a / b for a, b in zip(*found.values(), strict=True))
-    usual = {name: statistics.median(times) for name, times in found.items()}
+            durations[name].append(clock(step, block, device))
+    ratios = sorted(a / b for a, b in zip(*durations.values(), strict=True))
+    usual = {name: statistics.median(times) for name, times in durations.items()}
     half = 1.96 * 0.5 * len(ratios) ** 0.5  # ranks that enclose the median with 95 %
     low, high = (ratios[round(len(ratios) / 2 + s * half)] for s in (-1, 1))
     memory = {name: peak(case, precision, compile, name) for name in steps}

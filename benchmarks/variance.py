@@ -1,21 +1,25 @@
-"""What importance sampling of t does to the gradients of a latent model: LSGM's claim, measured.
+"""The effect of importance sampling of t on the gradients of a latent model (LSGM's claim).
 
-An autoencoder is trained on digits, alone; then, on its latents and with it frozen, one prior for
-each SDE, under the likelihood weighting. At these weights the loss of one fixed batch of latents is
-computed again and again, each time with fresh times and noise. Variances of
+An autoencoder is trained on digits alone. Then, on its latents and with it frozen, one prior is
+trained for each process, under the likelihood weighting. With these weights the loss of one fixed
+batch of latents is computed again and again, each time with fresh times and noise. The table has
+the variances of
 
 1. the prior's own loss,
-2. its gradient for the parameters of the prior's network,
-3. the gradient for the latents, which the encoder sees: of the cross entropy, which always has the
-   likelihood weighting, at the times that were drawn for the prior's own,
+2. its gradient in the parameters of the prior's network,
+3. the gradient in the latents, which reaches the encoder: that of the cross entropy, which always
+   has the likelihood weighting, at the times that were drawn for the prior's own loss,
 
-summed over coordinates, over the square of the mean: with t uniform, and by importance (a tenth of
-it uniform). The ratio is the factor that importance sampling saves; its interval is from a
-bootstrap over repetitions, and too narrow where tails are heavy. "Normal" is the last ratio as it
-would be for N(0, I) latents and their exact score. All this with control=false, as published; then
+each summed over coordinates and divided by the square of the mean, with t drawn uniformly and by
+importance (a tenth of it uniform). The ratio is the factor that importance sampling saves. Its
+interval is a bootstrap over repetitions, and too narrow for heavy tails. The column "Normal" is the
+third ratio for N(0, I) latents and their exact score. All of this is with control=false, as
+published. The last columns are
 
-4. the gradient of 3 by importance, by chance alone and with what a Normal prior would cost in
-   closed form, control=true: what sgmkit trains with.
+4. the gradient of 3 with importance sampling, estimated by sampling alone (control=false) and with
+   the cost of a Normal prior in closed form (control=true), which is sgmkit's default.
+
+Takes four minutes.
 
     python benchmarks/variance.py [--sdes vp,cld] [--repeats 64] [--batch 64] [--runs DIR]
 """
@@ -89,9 +93,9 @@ def signal(spreads: list[Spread]) -> float:
 
 def train(model: str, runs: Path, sets: tuple[str, ...], sde: str = "") -> Run:
     """A finished run, or the one that is there."""
-    told = Experiment.of(model=model, sde=sde, data="digits", sets=(*TRAIN, *sets))
-    fit(told, runs / told.name, Machine(accelerator="cpu"), lambda *_: None, print)
-    return Run(runs / told.name)
+    experiment = Experiment.of(model=model, sde=sde, data="digits", sets=(*TRAIN, *sets))
+    fit(experiment, runs / experiment.name, Machine(accelerator="cpu"), lambda *_: None, print)
+    return Run(runs / experiment.name)
 
 
 def repeated(run: Run, z: Tensor, weighting: str, way: str, repeats: int) -> tuple[Spread, ...]:
@@ -105,15 +109,15 @@ def repeated(run: Run, z: Tensor, weighting: str, way: str, repeats: int) -> tup
     model.load_state_dict(run.load().state_dict())
     prior, z = model.prior, z.clone().requires_grad_()
     wanted = [*(p for p in prior.parameters() if p.requires_grad), z]
-    found: tuple[list[Tensor], ...] = ([], [], [])
+    rows_of: tuple[list[Tensor], ...] = ([], [], [])
     for n in range(repeats):
         noise = SeededNoise(1, range(n * len(z), (n + 1) * len(z)))
         cost = prior.cross_entropy(z, noise.stream(f"{weighting} {way}"), 1.0)
         *own, slope = torch.autograd.grad(cost.loss, wanted)
         flat = cost.loss.detach()[None], torch.cat([g.flatten() for g in own]), slope.flatten()
-        for rows, row in zip(found, flat, strict=True):
+        for rows, row in zip(rows_of, flat, strict=True):
             rows.append(row)
-    return tuple(Spread.of(torch.stack(rows)) for rows in found)
+    return tuple(Spread.of(torch.stack(rows)) for rows in rows_of)
 
 
 def expected(sde: LinearSDE, weighting: Weighting) -> float:
@@ -123,7 +127,7 @@ def expected(sde: LinearSDE, weighting: Weighting) -> float:
     covariance C, and ``-N m`` its slope in z. The gradient is ``-(N m)^T W e / r(t)``.
     """
     c, d, even = sde.data_var(), sde.driven, torch.linspace(0, 1, 100_002).double()[1:-1]
-    found = []
+    second_moments = []
     for share in (1.0, 0.1):
         t, density = TimeSampler(sde, weighting, sde.t_min, share).draw(even)
         kernel = sde.kernel(t)
@@ -133,8 +137,8 @@ def expected(sde: LinearSDE, weighting: Weighting) -> float:
         cov = chance @ chance.mT + c * slope[..., :, None] * slope[..., None, :]
         pull = torch.einsum("nij,nj->ni", weight_matrix(sde, t, kernel, "likelihood"), slope)
         square = torch.einsum("ni,nij,nj->n", pull, cov, pull)
-        found.append(float((square / density.square()).mean()))
-    return found[0] / found[1]
+        second_moments.append(float((square / density.square()).mean()))
+    return second_moments[0] / second_moments[1]
 
 
 def cells(pair: tuple[Spread, Spread], size: float, name: str) -> str:
@@ -143,9 +147,9 @@ def cells(pair: tuple[Spread, Spread], size: float, name: str) -> str:
     uniform, important = (spread.total for spread in pair)
     draws = [spread.resampled(noise.stream(s)) for spread, s in zip(pair, SAMPLINGS, strict=True)]
     low, high = (draws[0] / draws[1]).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
-    told = [uniform / size, important / size] if size > 0 else [float("inf")] * 2
+    relative = [uniform / size, important / size] if size > 0 else [float("inf")] * 2
     interval = f"{low:.3g} to {high:.3g}"
-    return f"{told[0]:8.3g}  {told[1]:10.3g}  {uniform / important:6.3g}  {interval:>15}"
+    return f"{relative[0]:8.3g}  {relative[1]:10.3g}  {uniform / important:6.3g}  {interval:>15}"
 
 
 def main(options: argparse.Namespace, runs: Path) -> None:
@@ -161,19 +165,19 @@ def main(options: argparse.Namespace, runs: Path) -> None:
         frozen = f"lsgm:pretrained={vae.path}:frozen=true"
         steps = (f"train.steps={options.steps}", f"train.batch={options.batch}")
         run = train(frozen, runs, steps, sde)
-        found = {
+        by_case = {
             (weighting, way): repeated(run, z, weighting, way, options.repeats)
             for weighting in WEIGHTINGS
             for way in WAYS
         }
-        latent = signal([spreads[-1] for spreads in found.values()])
+        latent = signal([spreads[-1] for spreads in by_case.values()])
         for weighting in WEIGHTINGS:
-            pairs = [*zip(*(found[weighting, s] for s in SAMPLINGS), strict=True)]
+            pairs = [*zip(*(by_case[weighting, s] for s in SAMPLINGS), strict=True)]
             sizes = [*(signal([*pair]) for pair in pairs[:-1]), latent]
-            row = (cells(*told) for told in zip(pairs, sizes, WHAT, strict=True))
-            told = expected(run.experiment.model.innermost("sde").build(), weighting)
-            ends = (found[weighting, "importance"][-1], found[weighting, "control"][-1])
-            text = f"{sde:<9}  {weighting:<10}  {'   '.join(row)}  {told:6.3g}   "
+            row = (cells(*parts) for parts in zip(pairs, sizes, WHAT, strict=True))
+            normal = expected(run.experiment.model.innermost("sde").build(), weighting)
+            ends = (by_case[weighting, "importance"][-1], by_case[weighting, "control"][-1])
+            text = f"{sde:<9}  {weighting:<10}  {'   '.join(row)}  {normal:6.3g}   "
             print(text + cells(ends, latent, "control"), flush=True)
 
 
