@@ -76,7 +76,7 @@ class Stub(Network):
         return self.answer(state, t).flatten(1) + 0 * self.single
 
 
-def model(sde: LinearSDE, answer, **options) -> Sgm:
+def build_sgm(sde: LinearSDE, answer, **options) -> Sgm:
     """Two coordinates, times ``r (1 - eps) + eps``, the stub for a network."""
 
     def network(in_shape, out_shape):
@@ -86,10 +86,10 @@ def model(sde: LinearSDE, answer, **options) -> Sgm:
     return Sgm((2,), sde, network, **options)
 
 
-def rows(found: Sgm, x: Tensor, noise: Recorded) -> Tensor:
+def rows(model: Sgm, x: Tensor, noise: Recorded) -> Tensor:
     """The loss of each row before it is divided by a density of t, ``(B,)``."""
     batch = Batch(x, None, noise.ids)
-    match = found.match(batch, noise)
+    match = model.match(batch, noise)
     assert match.error.dtype == torch.float64
     return weighted_error(match.weight, match.error).detach()
 
@@ -138,7 +138,7 @@ def test_cld(case, matching, mixed, weighting):
     sde = OfficialCLD(
         source.beta_0, source.beta_1, source.m_inv, source.gamma, source.numerical_eps
     )
-    found = model(
+    model = build_sgm(
         sde,
         lambda u, t: cld_stub(u[:, 1:], u[:, :1], t),
         matching=matching,
@@ -147,7 +147,7 @@ def test_cld(case, matching, mixed, weighting):
     )
     start = torch.stack([torch.zeros_like(golden["zv0"]), golden["zv0"]], 1)
     noise = Recorded(time=golden["r"], diffusion=golden["z"], start=start)
-    got = rows(found, golden["x0"], noise)
+    got = rows(model, golden["x0"], noise)
     score = {"none": "plain", "velocity": "mixed"}[mixed]
     key = f"{case}_{matching}_{score}_{weighting}"
     assert near(got, golden[key], rtol=1e-9)
@@ -164,8 +164,8 @@ def test_cld_own_vp(score, weighting):
         fixed = act_on_phases(normal_noise_operator(sde.kernel(t), 1, 1.0), u)
         return cld_stub(u, u, t) + (fixed if score == "mixed" else 0)
 
-    found = model(sde, answer, weighting=WEIGHTINGS[weighting])
-    got = rows(found, golden["x0"], Recorded(time=golden["r"], diffusion=golden["z_vp"]))
+    model = build_sgm(sde, answer, weighting=WEIGHTINGS[weighting])
+    got = rows(model, golden["x0"], Recorded(time=golden["r"], diffusion=golden["z_vp"]))
     assert near(got, golden[f"vp_{score}_{weighting}"], rtol=1e-9)
     assert near(got.float(), golden[f"vp_{score}_{weighting}_f32"], rtol=1e-4)
 
@@ -192,9 +192,9 @@ def test_score_sde(name, reduce_mean):
     """The mean over two coordinates, or half their sum: one number, and it is our 1/2 e^T W e."""
     golden, sde = load("scoresde_loss"), SCORE_SDES[name]
     for likelihood, weighting in ((1, "likelihood"), (0, "unweighted")):
-        found = model(sde, score_stub(name, sde), weighting=weighting)
+        model = build_sgm(sde, score_stub(name, sde), weighting=weighting)
         noise = Recorded(time=golden["r"], diffusion=golden["z"])
-        got = rows(found, golden["x0"], noise).mean()
+        got = rows(model, golden["x0"], noise).mean()
         if weighting == "unweighted":  # they halve it, or take the mean of two coordinates
             got = got / 2
         want = golden[f"{name}_reducemean{reduce_mean}_lw{likelihood}"]
@@ -204,16 +204,18 @@ def test_score_sde(name, reduce_mean):
 def test_the_loss_is_the_mean_of_the_rows():
     """Per coordinate, over the density of uniform t, and in units of the Normal data's loss."""
     golden, sde = load("scoresde_loss"), SCORE_SDES["vp"]
-    found = model(sde, score_stub("vp", sde), weighting="likelihood")
+    model = build_sgm(sde, score_stub("vp", sde), weighting="likelihood")
     noise = Recorded(time=golden["r"], diffusion=golden["z"])
-    loss = found.loss(Batch(golden["x0"], None, noise.ids), noise, 0.0)
+    loss = model.loss(Batch(golden["x0"], None, noise.ids), noise, 0.0)
     want = golden["vp_reducemean1_lw1"] * (1 - LOSS_EPS) / 2
     assert near(loss.parts["score"], want, rtol=1e-11)
     ends = sde.kernel(f64([LOSS_EPS, 1.0])).snr
     normal = 0.5 * torch.log1p(ends).diff().abs()
     assert float(loss.total.detach()) == pytest.approx(float(want / normal), rel=1e-11)
     noise = Recorded(time=golden["r"], diffusion=golden["z"])
-    plain = model(sde, score_stub("vp", sde)).loss(Batch(golden["x0"], None, noise.ids), noise, 0.0)
+    plain = build_sgm(sde, score_stub("vp", sde)).loss(
+        Batch(golden["x0"], None, noise.ids), noise, 0.0
+    )
     want = golden["vp_reducemean1_lw0"]
     assert near(plain.parts["noise"], want, rtol=1e-11)
     assert near(loss.parts["noise"], want, rtol=1e-11)
@@ -224,7 +226,7 @@ def test_the_loss_is_the_mean_of_the_rows():
 STD, EDM_STUB = 0.5, {"a": 0.7, "b": 0.9, "c": 0.2}
 
 
-class Given:
+class FixedTimes:
     """Times that were drawn elsewhere."""
 
     def __init__(self, t: Tensor, density: Tensor) -> None:
@@ -240,18 +242,18 @@ def edm_denoiser(x: Tensor, sigma: Tensor) -> Tensor:
     return torch.tanh(EDM_STUB["a"] * x) * wave + EDM_STUB["c"] * x
 
 
-def edm_rows(found: Sgm, t: Tensor, density: Tensor) -> Tensor:
+def edm_rows(model: Sgm, t: Tensor, density: Tensor) -> Tensor:
     """The loss of each coordinate, ``(B, 2)``, over the density of t."""
     golden = load("edm_precond_loss")
-    found.problem.samplers[found.problem.weighting] = Given(t, density)
+    model.problem.samplers[model.problem.weighting] = FixedTimes(t, density)
     noise = Recorded(time=t, diffusion=golden["z"])
-    match = found.match(Batch(golden["images"], None, noise.ids), noise)
+    match = model.match(Batch(golden["images"], None, noise.ids), noise)
     loss = 0.5 * match.weight * match.error.square()
     return (loss[:, 0] / density[:, None]).detach()
 
 
 class EdmStub(Stub):
-    """Their F from their D: told of sigma by ``c_noise``, shown ``c_in x``."""
+    """Their F from their D: it takes ``c_in x`` and ``c_noise``."""
 
     def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
         sigma = (4 * c).exp()
@@ -266,10 +268,10 @@ def test_edm_loss():
     sigma = torch.exp(1.2 * golden["rnd_normal"] - 1.2)  # sigma = t
     density = torch.exp(-0.5 * golden["rnd_normal"].square()) / (1.2 * math.sqrt(2 * math.pi))
     options = {"prediction": "edm", "weighting": "edm", "sigma_data": STD, "t_min": 1e-3}
-    found = Sgm(
+    model = Sgm(
         (2,), sde, lambda **shapes: EdmStub(**shapes, sde=sde, data_var=1, answer=None), **options
     )
-    got = edm_rows(found, sigma, density / sigma)
+    got = edm_rows(model, sigma, density / sigma)
     assert near(got, golden["edm_loss"], rtol=1e-12)
 
 
@@ -288,7 +290,7 @@ def test_edm_losses_of_other_processes(name):
         mean = kernel.mean[:, :, None]
         return edm_denoiser(u / mean, kernel.cov[:, 0, 0].sqrt() / mean[:, 0, 0])
 
-    got = edm_rows(model(sde, answer, prediction="x"), t, torch.ones_like(t))
+    got = edm_rows(build_sgm(sde, answer, prediction="x"), t, torch.ones_like(t))
     assert near(got, golden[f"{name}_loss"], rtol=1e-12)
     level = sde.kernel(t).cov[:, 0, 0] / sde.kernel(t).mean[:, 0].square()
     assert near(1 / level, golden[f"{name}_weight"], rtol=1e-12)

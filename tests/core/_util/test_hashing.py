@@ -1,12 +1,13 @@
-"""Hashes that name cells."""
+"""Hashes that name cells and weights."""
 
 import math
 import re
 
 import pytest
+import torch
 from support.report_rows import message
 
-from sgmkit._util.hashing import describe_hash
+from sgmkit._util.hashing import describe_hash, fingerprint
 from sgmkit.errors import BadValue
 
 CELL = {"sde": {"name": "cld", "gamma": 0.04}, "steps": 50, "seed": 0}
@@ -40,3 +41,16 @@ def test_hash_refuses_what_is_not_finite(bad):
     with pytest.raises(BadValue) as error:
         describe_hash({"steps": 50, "t_min": bad})
     assert message(error) == f"t_min of a cell must be finite, got {bad!r}"
+
+
+def test_fingerprint_depends_on_names_types_shapes_and_bytes():
+    state = {"a": torch.arange(6.0), "b": torch.ones(2, dtype=torch.int64)}
+    base = fingerprint(state)
+    assert fingerprint(dict(reversed(state.items()))) == base
+    for change in (
+        {"a": torch.arange(6.0).view(2, 3)},
+        {"a": torch.arange(6.0).double()},
+        {"a": -torch.arange(6.0)},
+    ):
+        assert fingerprint(state | change) != base
+    assert fingerprint({"c": state["a"], "b": state["b"]}) != base

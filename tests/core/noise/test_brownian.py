@@ -32,15 +32,15 @@ def walk(path, noise, refuse, steps=4, rows=ROWS):
     """Walks to 1, each row in its own steps: the sum of what was taken, ``(rows,)``."""
     gone, end = torch.zeros(rows, dtype=torch.float64), f64(1.0)
     total = like(rows, 1)
-    wanted = torch.full((rows,), 1 / steps, dtype=torch.float64)
+    length = torch.full((rows,), 1 / steps, dtype=torch.float64)
     for _ in range(200):
-        h = path.step(torch.minimum(wanted, (end - gone).clamp_min(0)))
-        found = path.draw(noise, h)
-        taken = ~refuse(found[:, 0], h) | (h < 0.03)
+        h = path.step(torch.minimum(length, (end - gone).clamp_min(0)))
+        increment = path.draw(noise, h)
+        taken = ~refuse(increment[:, 0], h) | (h < 0.03)
         path.settle(taken)
-        total += torch.where(taken[:, None], found, 0.0)
+        total += torch.where(taken[:, None], increment, 0.0)
         gone = torch.where(taken, gone + h, gone)
-        wanted = torch.where(taken, 1 / steps, h / 3)
+        length = torch.where(taken, 1 / steps, h / 3)
         if bool((gone > 1 - 1e-9).all()):
             return total[:, 0]
     raise AssertionError("nobody arrives")

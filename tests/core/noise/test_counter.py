@@ -126,9 +126,9 @@ def test_large_bits_of_ids_and_seeds_count():
 def test_the_second_key_separates_draws_whose_first_keys_meet():
     first = torch.tensor([12345, 12345, 12345 + GOLDEN])  # the same words, and one place further
     second = torch.tensor([0x243F6A8885A308D3, 0x13198A2E03707344, 0x2E2B0F5D5F2C7D1B])
-    made = words(first, second, 1000)
-    assert len(made.unique()) == 3000
-    x = made.double()
+    generated = words(first, second, 1000)
+    assert len(generated.unique()) == 3000
+    x = generated.double()
     for row in range(3):
         uncorrelated(x[row, 1:], x[row - 1, :-1])
         uncorrelated(x[row], x[row - 1])
@@ -154,8 +154,8 @@ def test_numpy_and_torch_make_the_same_numbers(shape, dtype):
 def test_words_are_splitmix64():
     """In Python's own integers, which do not wrap."""
     mask, a, b = (1 << 64) - 1, 0x0123456789ABCDEF, 0x7EDCBA9876543210
-    made = words(np.array([a]), np.array([b]), 3)[0]
-    for place, word in enumerate(made.tolist()):
+    generated = words(np.array([a]), np.array([b]), 3)[0]
+    for place, word in enumerate(generated.tolist()):
         x = (a + place * 0x9E3779B97F4A7C15) & mask
         x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 + b) & mask
         x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask

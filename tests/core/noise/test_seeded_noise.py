@@ -9,9 +9,8 @@ import pytest
 import torch
 from support.noise_draws import draws, zeros
 
-from sgmkit.errors import BadValue, UserError
-from sgmkit.noise import RecordedNoise, SeededNoise
-from sgmkit.noise.recorded import NoiseExhausted
+from sgmkit.errors import BadValue
+from sgmkit.noise import SeededNoise
 
 # --- Addressing -----------------------------------------------------------------------------
 
@@ -76,8 +75,8 @@ def test_memory_is_reused_only_when_nothing_is_on_it():
     assert len(places) < 5  # each block is gone before the next comes
 
 
-@pytest.mark.parametrize("told", [1, 7, 40, 1000])
-def test_announced_draws_change_no_number(told, monkeypatch):
+@pytest.mark.parametrize("announced", [1, 7, 40, 1000])
+def test_announced_draws_change_no_number(announced, monkeypatch):
     """More or fewer than come; 40 of them take one block."""
     plain, noise = draws(SeededNoise(3, range(4)), 40, (6,)), SeededNoise(3, range(4))
     blocks, generate = [], SeededNoise._generate
@@ -87,10 +86,10 @@ def test_announced_draws_change_no_number(told, monkeypatch):
         return generate(self, like, law, count, piece)
 
     monkeypatch.setattr(SeededNoise, "_generate", counted)
-    noise.expect(told)
+    noise.expect(announced)
     assert torch.equal(draws(noise, 40, (6,)), plain)
-    assert blocks[0] == min(told, 256)
-    if told == 40:
+    assert blocks[0] == min(announced, 256)
+    if announced == 40:
         assert blocks == [40]
 
 
@@ -255,66 +254,6 @@ def test_the_global_generator_is_untouched():
 # --- Recorded noise -------------------------------------------------------------------------
 
 
-def test_recorded_noise_replays_in_order():
-    given = [torch.arange(6.0).view(3, 2) + 10 * i for i in range(5)]
-    noise = RecordedNoise(given)
-    assert noise.ids.tolist() == [0, 1, 2]
-    assert torch.equal(noise(zeros(3, 2)), given[0])
-    assert torch.equal(noise.stream("step").uniform(zeros(3, 2)), given[1])
-    part = noise.select(torch.tensor([2, 0]))
-    assert torch.equal(part(zeros(2, 2)), given[2][[2, 0]])
-    assert torch.equal(part.select(torch.tensor([True, False]))(zeros(1, 2)), given[3][2:])
-    got = noise(zeros(3, 2, dtype=torch.float64))
-    assert got.dtype == torch.float64
-    assert torch.equal(got, torch.stack([given[3][0], given[2][1], given[4][2]]).double())
-
-
-def test_recorded_draws_are_not_written_to():
-    given = torch.ones(2, 2)
-    RecordedNoise([given])(zeros(2, 2)).zero_()
-    assert torch.equal(given, torch.ones(2, 2))
-
-
-def test_recorded_noise_is_exhausted():
-    noise = RecordedNoise([zeros(2, 3), zeros(2, 3)])
-    draws(noise, 2, (3,))
-    with pytest.raises(NoiseExhausted) as caught:
-        noise(zeros(2, 3))
-    assert str(caught.value) == "all 2 recorded draws are used; record more of them"
-    assert isinstance(caught.value, UserError)
-    assert isinstance(caught.value, IndexError)
-
-
-def test_recorded_noise_of_another_shape():
-    with pytest.raises(BadValue) as caught:
-        RecordedNoise([zeros(2, 3)])(zeros(2, 1, 2))
-    assert str(caught.value) == "recorded draw 0 has event shape (3,), not (1, 2)"
-
-
-def test_a_recorded_draw_serves_any_event_of_as_many_elements():
-    given = torch.arange(6.0).view(2, 3)
-    assert torch.equal(RecordedNoise([given])(zeros(2, 1, 3)), given[:, None])
-
-
-def test_no_recorded_draws_suit_any_batch_that_draws_none():
-    noise = RecordedNoise([])
-    assert noise.ids.tolist() == []
-    for each in (noise, noise.stream("step"), noise.select(torch.tensor([3, 1]))):
-        with pytest.raises(NoiseExhausted) as caught:
-            each(zeros(2, 1))
-        assert str(caught.value) == "no draws were recorded; record what the solver draws"
-
-
-@pytest.mark.parametrize(
-    ("given", "shapes"),
-    [([zeros(2, 3), zeros(3, 3)], "[(2, 3), (3, 3)]"), ([zeros()], "[()]")],
-)
-def test_recorded_draws_that_do_not_fit(given, shapes):
-    with pytest.raises(BadValue) as caught:
-        RecordedNoise(given)
-    assert str(caught.value) == f"recorded draws must be (B, ...) with one B, not {shapes}"
-
-
 # --- Errors ---------------------------------------------------------------------------------
 
 
@@ -341,34 +280,3 @@ def test_bad_ids(ids, message):
     with pytest.raises(BadValue) as caught:
         SeededNoise(0, ids)
     assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    "make", [lambda: SeededNoise(0, range(3)), lambda: RecordedNoise([zeros(3, 2)])]
-)
-@pytest.mark.parametrize("law", ["__call__", "uniform"])
-def test_bad_like(make, law):
-    for like, text in (
-        (zeros(2, 2), "torch.float32 (2, 2)"),
-        (zeros(), "torch.float32 ()"),
-        (zeros(3, 2, dtype=torch.int64), "torch.int64 (3, 2)"),
-    ):
-        with pytest.raises(BadValue) as caught:
-            getattr(make(), law)(like)
-        assert str(caught.value) == f"noise for 3 samples cannot be drawn like {text}"
-
-
-@pytest.mark.parametrize(
-    ("index", "text"),
-    [
-        (torch.tensor([True, False]), "(2,) torch.bool"),
-        (torch.tensor([[0]]), "(1, 1) torch.int64"),
-        (torch.tensor([0.0]), "(1,) torch.float32"),
-    ],
-)
-def test_bad_selection(index, text):
-    for noise in (SeededNoise(0, range(3)), RecordedNoise([zeros(3, 2)])):
-        with pytest.raises(BadValue) as caught:
-            noise.select(index)
-        expected = f"select takes positions (b,) int64 or a mask (3,) bool, not {text}"
-        assert str(caught.value) == expected

@@ -110,9 +110,9 @@ def test_truth_lies_below_by_what_the_end_forgets(name, var):
     at_cut, at_end = (moments(sde, t, var)[1] for t in (CUT, sde.horizon))
     phi = transition(sde, CUT, sde.horizon)[0]
     back = at_cut @ phi.T @ np.linalg.inv(at_end)
-    made = at_cut + back @ (prior_of(sde) - at_end) @ back.T
+    generated = at_cut + back @ (prior_of(sde) - at_end) @ back.T
     still = np.zeros(sde.phases)
-    own, end = divergence(still, at_cut, made), divergence(still, at_end, prior_of(sde))
+    own, end = divergence(still, at_cut, generated), divergence(still, at_end, prior_of(sde))
     assert 1e-5 < own < end  # the bound is one, and not tight, where the horizon is short
     model = normal_prior(sde, var, wide(sde), weighting="likelihood")
     bound = mean_excess(model, 0.0, math.sqrt(var)) + float(kernel_entropy(kernel_at(sde)))
@@ -166,7 +166,7 @@ def test_what_normal_latents_cost_is_not_left_to_chance(name, prediction, separa
     sde, noise = PROCESSES[name], SeededNoise(3, range(50))
     z = noise.stream("z")(torch.empty(50, 3, dtype=torch.float64)).requires_grad_()
     model = normal_prior(sde, None, (3,), weighting="reweighted", prediction=prediction)
-    found = model.cross_entropy(z, noise, 0.7, separate=separate)
+    result = model.cross_entropy(z, noise, 0.7, separate=separate)
     want, c = prior_divergence(sde, z), sde.data_var()
     for t, sign in ((CUT, 1), (sde.horizon, -1)):
         kernel = kernel_at(sde, t)
@@ -176,8 +176,8 @@ def test_what_normal_latents_cost_is_not_left_to_chance(name, prediction, separa
             for value in (0.0, 1.0)
         ]
         want = want + sign * (rows[0] + (rows[1] - rows[0]) * z.square())
-    assert torch.allclose(found.excess, want.detach(), rtol=1e-7, atol=1e-8)
-    (got,), (slope,) = (torch.autograd.grad(each, z) for each in (found.loss, 0.7 * want.sum()))
+    assert torch.allclose(result.excess, want.detach(), rtol=1e-7, atol=1e-8)
+    (got,), (slope,) = (torch.autograd.grad(each, z) for each in (result.loss, 0.7 * want.sum()))
     assert torch.allclose(got, slope, rtol=1e-7, atol=1e-8)
     times = TimeSampler(sde, "likelihood", CUT)
     rows = diffusion_excess(model.reverse(noise), z.detach(), noise, times)
@@ -382,13 +382,13 @@ def test_normal_prior(name):
     sde = PROCESSES[name]
     z = f64([[-1.5], [0.0], [0.4]]).requires_grad_()
     prior = NormalPrior((1,), sde)
-    found = prior.cross_entropy(z, SeededNoise(0, range(3)), 0.7)
+    result = prior.cross_entropy(z, SeededNoise(0, range(3)), 0.7)
     unit, cov = moments(sde, prior.t_min, 0.0)
     total = moments(sde, prior.t_min, sde.data_var())[1]
     want = [divergence(x * unit, cov, total) for x in z[:, 0].tolist()]
-    assert torch.allclose(found.excess[:, 0], f64(want), rtol=1e-5)
-    found.loss.backward()
-    assert float(found.loss.detach()) == 0
+    assert torch.allclose(result.excess[:, 0], f64(want), rtol=1e-5)
+    result.loss.backward()
+    assert float(result.loss.detach()) == 0
     pull = 0.7 * unit @ np.linalg.solve(total, unit)
     assert torch.allclose(z.grad, pull * z.detach(), rtol=1e-6)
 

@@ -56,7 +56,7 @@ def test_transition_in_sixty_digits(case, dtype):
     drift, noise, times = CASES[case]
     times = torch.tensor(times, dtype=dtype)
     like = f64(drift).to(dtype), f64(noise).to(dtype)
-    exact_drift, exact_noise = (m.double().tolist() for m in like)  # what float32 was given
+    exact_drift, exact_noise = (m.double().tolist() for m in like)  # the float32 values themselves
     phi, cov = ou_transition(*like, times)
     assert phi.dtype == cov.dtype == dtype
     for n, tau in enumerate(times.tolist()):
@@ -90,12 +90,12 @@ def test_a_row_does_not_depend_on_its_neighbours():
 def test_one_phase(rate, dtype):
     tau = torch.tensor([1e-12, 1e-6, 0.3, 5.0], dtype=dtype)
     phi, cov = ou_transition(f64([[rate]]).to(dtype), f64([[3.0]]).to(dtype), tau)
-    given = tau.double().numpy()
+    clock = tau.double().numpy()
     own = float(torch.tensor(rate, dtype=dtype))
-    spread = given if rate == 0 else np.expm1(2 * own * given) / (2 * own)
+    spread = clock if rate == 0 else np.expm1(2 * own * clock) / (2 * own)
     eps = torch.finfo(dtype).eps
     assert phi.shape == cov.shape == (4, 1, 1)
-    assert np.allclose(phi[:, 0, 0].double(), np.exp(own * given), rtol=8 * eps, atol=0)
+    assert np.allclose(phi[:, 0, 0].double(), np.exp(own * clock), rtol=8 * eps, atol=0)
     assert np.allclose(cov[:, 0, 0].double(), 3 * spread, rtol=8 * eps, atol=0)
 
 

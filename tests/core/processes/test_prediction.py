@@ -1,7 +1,5 @@
 """What networks answer, as noise: identities in plain Gaussian algebra, for every process."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +16,6 @@ from sgmkit.processes import (
     score_operator,
     weight_matrix,
 )
-from sgmkit.processes.score import WEAK
 from sgmkit_sdes.ve import EDM
 from sgmkit_sdes.vp import VP
 
@@ -149,8 +146,8 @@ def test_noise_of_several_driven_phases():
 def test_only_noise_has_several_phases(prediction):
     with pytest.raises(BadValue) as caught:
         noise_operators(EVERY["pair"].kernel(f64([0.3])), 2, prediction)
-    told = f"prediction '{prediction}' needs one driven phase, not 2; use noise"
-    assert str(caught.value) == told
+    message = f"prediction '{prediction}' needs one driven phase, not 2; use noise"
+    assert str(caught.value) == message
 
 
 def test_no_such_prediction():
@@ -205,42 +202,3 @@ def test_labels_are_log_sigma():
     kernel = VP().kernel(f64([0.01, 0.9]))
     sigma = kernel.chol[:, 0, 0] / kernel.mean[:, 0]
     assert torch.allclose(noise_label(kernel), sigma.log() / 4, rtol=1e-12)
-
-
-@pytest.mark.parametrize("name", [n for n in SINGLE if n != "underdamped"])
-def test_the_edm_weight_is_their_loss_on_the_channel(name):
-    """``lambda(sigma) |x_theta - x|^2`` times the log-normal law, sigma by finite differences."""
-    sde = SINGLE[name]
-    t, sd = times(sde), EDM_STD
-    a, _ = channel(sde, t)
-    level = a.abs().reciprocal()
-    lam = (level.square() + sd**2) / (level * sd).square()
-
-    def log_sigma(t):
-        return -0.5 * sde.kernel(t).rho.square().sum(-1).log()
-
-    h = 1e-3 * t
-    slope = (8 * (log_sigma(t + h) - log_sigma(t - h))) / (12 * h)
-    slope = slope - (log_sigma(t + 2 * h) - log_sigma(t - 2 * h)) / (12 * h)
-    density = torch.exp(-0.5 * ((log_sigma(t) + 1.2) / 1.2).square())
-    density = density / (1.2 * math.sqrt(2 * math.pi)) * slope
-    want = 2 * lam * level.square() * density  # the loss is half of e^T W e, e = a (x - x_theta)
-    got = weight_matrix(sde, t, sde.kernel(t), "edm", sd)[:, 0, 0]
-    share = sde.kernel(t).rho[:, -1].square() / sde.kernel(t).snr
-    assert bool((share > WEAK).all())
-    assert torch.allclose(got, want, rtol=1e-5)
-
-
-def test_the_edm_weight_of_several_driven_phases():
-    """All driven channels together, and a multiple of the identity."""
-    sde, t = EVERY["psld"], f64([0.2])
-    kernel = sde.kernel(t)
-    weight = weight_matrix(sde, t, kernel, "edm", 1.0)[0]
-    assert torch.equal(weight, weight[0, 0] * torch.eye(2).double())
-    step = 1e-4
-    ends = [-0.5 * sde.kernel(t + d).snr.log() for d in (-step, step)]
-    density = torch.exp(-0.5 * ((sum(ends) / 2 + 1.2) / 1.2).square()) / (
-        1.2 * math.sqrt(2 * math.pi)
-    )
-    want = 2 * (1 + 1 / kernel.snr) * density * (ends[1] - ends[0]) / (2 * step)
-    assert float(weight[0, 0]) == pytest.approx(float(want), rel=1e-5)

@@ -93,14 +93,14 @@ def test_the_exact_score_needs_nothing_else(name, place):
     ],
 )
 def test_what_the_network_sees(prediction, inputs, seen):
-    told = {"event": (2,), "sde": "cld", "network": "mlp", "prediction": prediction}
-    assert create("model", "sgm", **told, inputs=inputs).network.in_shape == (seen,)
+    options = {"event": (2,), "sde": "cld", "network": "mlp", "prediction": prediction}
+    assert create("model", "sgm", **options, inputs=inputs).network.in_shape == (seen,)
 
 
 @pytest.mark.parametrize("prediction", ["noise", "v", "edm", "R"])
 def test_answers_that_need_all_phases_are_refused(prediction):
-    told = f"prediction=residual or x, not '{prediction}'"
-    with pytest.raises(BadValue, match=told):
+    message = f"prediction=residual or x, not '{prediction}'"
+    with pytest.raises(BadValue, match=message):
         create(
             "model",
             "sgm",
@@ -115,8 +115,8 @@ def test_answers_that_need_all_phases_are_refused(prediction):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_off_by_its_noise(name):
     """The same noise relative to the data, to the four digits of a time; which goes before it."""
-    told = {"event": (2,), "sde": name, "network": "mlp", "noise_min": 0.0447}
-    model = create("model", "sgm", **told)
+    options = {"event": (2,), "sde": name, "network": "mlp", "noise_min": 0.0447}
+    model = create("model", "sgm", **options)
     assert float(f"{model.t_min:.4g}") == model.t_min
     noise = []
     for share in (-1, 1):  # half a unit of the last digit, at most
@@ -124,11 +124,11 @@ def test_a_cut_off_by_its_noise(name):
         inverse = torch.linalg.inv(kernel.cov)
         noise.append(float(kernel.mean @ inverse @ kernel.mean) ** -0.5)
     assert noise[0] < 0.0447 < noise[1]
-    assert create("model", "sgm", **told, t_min=0.2).t_min == 0.2
+    assert create("model", "sgm", **options, t_min=0.2).t_min == 0.2
 
 
 def test_noise_that_a_process_never_has_is_refused():
-    told = {"event": (2,), "sde": "geometric", "network": "mlp"}
+    options = {"event": (2,), "sde": "geometric", "network": "mlp"}
     message = r"noise_min = 0\.001 is not a noise level of .*between 0\.00548 and 31\.6"
     with pytest.raises(BadValue, match=message):
-        create("model", "sgm", **told, noise_min=0.001)
+        create("model", "sgm", **options, noise_min=0.001)

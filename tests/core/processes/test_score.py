@@ -10,7 +10,6 @@ from support import oracles
 from support.processes import EVERY, STRANGE, Flow, Third, f64
 from torch.distributions import MultivariateNormal
 
-from sgmkit.errors import BadValue
 from sgmkit.processes import (
     act_on_phases,
     denoise_operators,
@@ -19,8 +18,6 @@ from sgmkit.processes import (
     normal_noise_operator,
     score_operator,
     velocity_noise_operator,
-    weight_matrix,
-    weighted_error,
 )
 from sgmkit.processes.score import WEAK
 from sgmkit_sdes.cld import CLD
@@ -28,7 +25,6 @@ from sgmkit_sdes.ve import VE
 from sgmkit_sdes.vp import VP, SubVP
 
 SHARES = [1e-3, 0.05, 0.4, 0.95]
-WEIGHTINGS = ["likelihood", "reweighted", "unweighted"]
 
 
 def draws(*shape, seed=0):
@@ -244,57 +240,6 @@ def test_denoising_where_nothing_is_left_of_the_data():
     first, second = denoise_operators(Flow().kernel(f64([0.5, 1.0])), 1, 1.0)
     assert first[:, 0, 0].tolist() == [2.0, 0.0]
     assert second[:, 0, 0].tolist() == [-1.0, 0.0]
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_weights(name):
-    """Song et al. 2021b, theorem 1, and both papers' lists, entry by entry."""
-    sde = EVERY[name]
-    r = sde.driven
-    times = f64([0.01, 0.3, 0.9]) * sde.horizon
-    kernel, noise = sde.kernel(times), sde.diffusion(times)[:, -r:, -r:]
-    error, score_gap = draws(3, r, 2, 2), draws(3, r, 2, 2)
-    score_gap = act_on_phases(score_operator(kernel, r), error)
-    likelihood = 0.5 * torch.einsum("brij,brs,bsij->b", score_gap, noise, score_gap)
-    reweighted = 0.5 * torch.einsum("brij,brs,bsij->b", error, noise, error)
-    wants = likelihood, reweighted, error.square().flatten(1).sum(1)
-    for weighting, want in zip(WEIGHTINGS, wants, strict=True):
-        weight = weight_matrix(sde, times, kernel, weighting)
-        assert weight.shape == (3, r, r)
-        assert torch.allclose(weight, weight.mT, rtol=1e-12, atol=0)
-        assert torch.allclose(weighted_error(weight, error), want, rtol=1e-10)
-        one = weight_matrix(sde, times[1], sde.kernel(times[1]), weighting)
-        assert one.shape == (r, r)
-        assert torch.allclose(weighted_error(one, error)[1], want[1], rtol=1e-10)
-        assert weighted_error(weight, error.float()).dtype == torch.float32
-
-
-def test_weights_of_the_papers():
-    t = f64([0.01, 0.3, 0.9])
-    for sde in (VP(), SubVP(), VE()):  # LSGM, table 1: g^2 / sigma^2, g^2
-        kernel, g2 = sde.kernel(t), sde.diffusion(t)
-        assert torch.allclose(
-            weight_matrix(sde, t, kernel, "likelihood"), g2 / kernel.cov, rtol=1e-12
-        )
-        assert torch.equal(weight_matrix(sde, t, kernel, "reweighted"), g2)
-    sde = CLD(1.0, 6.0, 2.5, 0.1)  # CLD-SGM: Gamma beta l^2 |e|^2 and Gamma beta |e|^2
-    kernel = sde.kernel(t)
-    friction = 2 / math.sqrt(sde.m_inv) * (sde.beta_0 + sde.beta_1 * t)
-    cov = kernel.cov
-    ell2 = cov[:, 0, 0] / (cov[:, 0, 0] * cov[:, 1, 1] - cov[:, 0, 1] ** 2)
-    error = draws(3, 1, 4)
-    total = error.square().sum((1, 2))
-    for weighting, want in (("likelihood", friction * ell2), ("reweighted", friction)):
-        got = weighted_error(weight_matrix(sde, t, kernel, weighting), error)
-        assert torch.allclose(got, want * total, rtol=1e-9)
-
-
-def test_no_such_weighting():
-    t = f64([0.5])
-    with pytest.raises(BadValue, match="weighting") as caught:
-        weight_matrix(VP(), t, VP().kernel(t), "snr")
-    told = "weighting 'snr' is none of likelihood, reweighted, unweighted, edm"
-    assert str(caught.value) == told
 
 
 def test_mixed_noise():

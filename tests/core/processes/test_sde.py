@@ -1,21 +1,15 @@
 """Every process against its moment ODEs and the formulas of the papers."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
-from support.moments import ANY, STATIONARY, TIMES, check, moment_odes, start_of
+from support.moments import ANY, STATIONARY, moment_odes, start_of
 from support.processes import (
     EVERY,
     Pair,
     Twisting,
     f64,
 )
-
-from sgmkit_sdes.cld import CLD
-from sgmkit_sdes.ve import EDM, VE
-from sgmkit_sdes.vp import VP, Geometric, SubVP
 
 
 @pytest.mark.parametrize("name", ANY)
@@ -103,70 +97,6 @@ def test_snr_falls(name):
     sde = ANY[name]
     t = torch.linspace(1e-3, 1.0, 60, dtype=torch.float64) * sde.horizon
     assert bool((sde.kernel(t).snr.diff() < 0).all())
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.1, 20.0), (0.3, 7.0)])
-def test_vp(low, high):
-    beta, b = low + (high - low) * TIMES, low * TIMES + (high - low) * TIMES**2 / 2
-    check(VP(low, high), TIMES, -beta / 2, beta, np.exp(-b / 2), -np.expm1(-b))
-    check(
-        VP(low, high, 0.2), TIMES, -beta / 2, beta, np.exp(-b / 2), -np.expm1(-b) + 0.2 * np.exp(-b)
-    )
-    assert VP(low, high).prior_cov().tolist() == [[1.0]]
-    assert VP(low, high, 0.2).data_var() == 0.8
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.1, 20.0), (0.3, 7.0)])
-def test_subvp(low, high):
-    beta, b = low + (high - low) * TIMES, low * TIMES + (high - low) * TIMES**2 / 2
-    noise = -beta * np.expm1(-2 * b)
-    check(SubVP(low, high), TIMES, -beta / 2, noise, np.exp(-b / 2), np.expm1(-b) ** 2)
-    assert SubVP(low, high).prior_cov().tolist() == [[1.0]]
-    assert SubVP(low, high).data_var() == 1.0
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.01, 50.0), (0.3, 7.0)])
-def test_ve(low, high):
-    sigma = low * (high / low) ** TIMES
-    noise = sigma**2 * 2 * math.log(high / low)
-    check(VE(low, high), TIMES, 0.0, noise, 1.0, sigma**2)
-    assert float(VE(low, high).prior_cov()) == pytest.approx(high**2, rel=1e-14)
-    assert VE(low, high).data_var() == 1 - low**2
-
-
-def test_edm():
-    t = np.array([0.002, 0.5, 3.0, 80.0])
-    check(EDM(), t, 0.0, 2 * t, 1.0, t**2, rtol=1e-15)
-    assert float(EDM().prior_cov()) == 6400.0
-    assert EDM(sigma_max=10.0).horizon == 10.0
-
-
-@pytest.mark.parametrize("start", [None, 0.0, 5e-4])
-@pytest.mark.parametrize(("low", "high"), [(3e-5, 0.999), (1e-3, 0.9)])
-def test_geometric(low, high, start):
-    """LSGM, appendix B, in the form whose beta has its cancellation done by hand."""
-    first = low if start is None else start
-    grown, rate = low * (high / low) ** TIMES, math.log(high / low)
-    beta = rate * grown / (1 - first + low - grown)
-    mean = np.sqrt((1 - first + low - grown) / (1 - first))
-    var = low * np.expm1(TIMES * rate) + first
-    check(Geometric(low, high, start), TIMES, -beta / 2, beta, mean, var, rtol=1e-11)
-    assert Geometric(low, high, start).data_var() == 1 - first
-    assert Geometric(low, high, start).prior_cov().tolist() == [[1.0]]
-
-
-@pytest.mark.parametrize("sde", [CLD(), CLD(0.5, 7.0, 16.0, 0.25, 1e-6)])
-def test_cld_coefficients(sde):
-    for t in TIMES:
-        beta, mass = sde.beta_0 + sde.beta_1 * t, 1 / sde.m_inv
-        friction = 2 * math.sqrt(mass)
-        drift = beta * np.array([[0, 1 / mass], [-1, -friction / mass]])
-        assert np.allclose(sde.drift(f64(t)), drift, rtol=1e-14)
-        assert np.allclose(sde.diffusion(f64(t)), [[0, 0], [0, 2 * friction * beta]], rtol=1e-14)
-    eps = sde.numerical_eps
-    assert sde.start_cov == ((eps, 0.0), (0.0, sde.gamma / sde.m_inv + eps))
-    assert torch.equal(sde.prior_cov(), f64([[1.0, 0.0], [0.0, mass]]))
-    assert sde.data_var() == 1 - eps
 
 
 @pytest.mark.parametrize("name", STATIONARY)

@@ -1,13 +1,10 @@
 """Digits and slopes of the kernels, against 60-digit arithmetic."""
 
-import math
 import warnings
 
 import mpmath as mp
-import numpy as np
 import pytest
 import torch
-from scipy.special import gammainc
 from support import oracles
 from support.moments import ANY, DIGITS, exact_kernel, exact_noise
 from support.processes import (
@@ -92,38 +89,12 @@ def test_a_proper_start_is_a_proper_kernel_at_zero(name):
     assert kernel.mean[0].tolist() == [1.0] + [0.0] * (sde.phases - 1)
 
 
-@pytest.mark.parametrize("sde", [CLD(numerical_eps=0.0), CLD(0.5, 7.0, 16.0, 0.25, 0.0)])
-def test_cld_closed_form(sde):
-    """DESIGN part 2's stable form: the noise is an incomplete gamma function."""
-    t = np.logspace(-6, 0, 40)
-    lam, b = math.sqrt(sde.m_inv), sde.beta_0 * t + sde.beta_1 * t**2 / 2
-    y = 2 * lam * b
-    phi = np.exp(-lam * b)[:, None, None] * np.moveaxis(
-        np.array([[1 + lam * b, lam**2 * b], [-b, 1 - lam * b]]), -1, 0
-    )
-    xx, xv = gammainc(3, y), np.exp(-y) * y**2 / (2 * lam)
-    noise = np.moveaxis(np.array([[xx, xv], [xv, (xx + 2 * y * np.exp(-y)) / lam**2]]), -1, 0)
-    got_phi, got_cov = sde.transition(f64(np.zeros(40)), f64(t))
-    known, factor = sde.kernel_from(f64(t))  # u_0 itself is known: denoising score matching
-    assert np.allclose(got_phi, phi, rtol=1e-12, atol=1e-15)
-    assert np.allclose(known, phi, rtol=1e-12, atol=1e-15)
-    start = np.diag([0.0, sde.gamma / sde.m_inv])
-    cov = noise + phi @ start @ np.swapaxes(phi, -1, -2)
-    for got, want in (
-        (got_cov, noise),
-        (factor @ factor.mT, noise),
-        (sde.kernel(f64(t)).cov, cov),
-    ):
-        scale = np.sqrt(np.einsum("nii,njj->nij", want, want))
-        assert np.abs((got.numpy() - want) / scale).max() < 2e-14
-
-
 def test_kernel_from_knows_the_start():
     for sde in (VP(sigma2_0=0.1), SubVP(), Pair(), Flow()):
         t = f64([0.2, 0.9]) * sde.horizon
         phi, cov = sde.transition(0 * t, t)
-        known, factor = sde.kernel_from(t)
-        assert torch.equal(known, phi)
+        carried, factor = sde.kernel_from(t)
+        assert torch.equal(carried, phi)
         assert torch.allclose(factor @ factor.mT, cov, rtol=1e-13)
         assert bool((factor.diagonal(dim1=-2, dim2=-1) > 0).all())
 

@@ -128,9 +128,9 @@ def test_likelihood_draws_are_uniform_in_the_information(name):
     sde, draws = sampler(name, "likelihood", uniform=0.0)
     quantile = f64([1e-9, 1e-4, 0.1, 0.5, 0.9, 1 - 1e-4, 1 - 1e-7])
     t, _ = draws.draw(quantile)
-    told = 0.5 * torch.log1p(sde.data_var() * sde.kernel(t).snr)
+    information = 0.5 * torch.log1p(sde.data_var() * sde.kernel(t).snr)
     full = 0.5 * torch.log1p(sde.data_var() * sde.kernel(f64(START * sde.horizon)).snr)
-    assert torch.allclose((full - told) / draws.total, quantile, rtol=0, atol=1e-12)
+    assert torch.allclose((full - information) / draws.total, quantile, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
