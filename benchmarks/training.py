@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from sgmkit import Batch, Dataset, Model, RecordedNoise, create
+from sgmkit.training.devices import Devices, place_model
 from sgmkit.training.fit import assemble
-from sgmkit.training.machine import Machine
-from sgmkit.training.objective import prepare
 from sgmkit.training.recipe import Settings
 
 CPU_CASES = (
@@ -61,7 +60,7 @@ class Pixels(Dataset):
 
 def build(network: str, event: tuple[int, ...], device: torch.device, compile: bool) -> Model:
     model = create("model", "sgm", sde="vp", network=network, sampling="uniform", event=event)
-    return prepare(model, device, compile).train()
+    return place_model(model, device, compile).train()
 
 
 def ours(model: Model, data: Dataset, settings: Settings, fabric) -> Step:
@@ -139,7 +138,7 @@ def clock(step: Step, count: int, device: torch.device) -> float:
 def pair(case, precision: str, compile: bool) -> tuple[dict[str, Step], torch.device, Settings]:
     _, network, event, batch = case
     settings = Settings(batch=batch, precision=precision, log_every=20)
-    fabric = Machine().launch(precision)
+    fabric = Devices().launch(precision)
     data, device = Pixels(event), fabric.device
     by_hand = ByHand(build(network, event, device, compile), data, settings, device)
     by_hand.check()

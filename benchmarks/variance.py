@@ -34,8 +34,8 @@ from torch import Tensor
 
 from sgmkit import Batch, LinearSDE, SeededNoise, resolve
 from sgmkit.processes import TimeSampler, Weighting, normal_noise_operator, weight_matrix
+from sgmkit.training.devices import Devices
 from sgmkit.training.fit import fit
-from sgmkit.training.machine import Machine
 from sgmkit.training.recipe import Experiment
 from sgmkit.training.run import Run
 
@@ -94,7 +94,7 @@ def signal(spreads: list[Spread]) -> float:
 def train(model: str, runs: Path, sets: tuple[str, ...], sde: str = "") -> Run:
     """A finished run, or the one that is there."""
     experiment = Experiment.of(model=model, sde=sde, data="digits", sets=(*TRAIN, *sets))
-    fit(experiment, runs / experiment.name, Machine(accelerator="cpu"), lambda *_: None, print)
+    fit(experiment, runs / experiment.name, Devices(accelerator="cpu"), lambda *_: None, print)
     return Run(runs / experiment.name)
 
 

@@ -15,7 +15,7 @@ from sgmkit.cli.values import choice, whole_number
 from sgmkit.errors import BadValue, UserError
 
 if TYPE_CHECKING:
-    from sgmkit.training.machine import Machine
+    from sgmkit.training.devices import Devices
     from sgmkit.training.recipe import Experiment
 
 EVERY = 10.0
@@ -125,9 +125,9 @@ def train_command(
     chosen["sets"] = [*edits, *(set_ or ())]
     experiment, path = _experiment_and_directory(recipe, chosen, out, resume)
 
-    from sgmkit.training.machine import Machine
+    from sgmkit.training.devices import Devices
 
-    _train(experiment, path, Machine(devices, nodes, strategy, compile_))
+    _train(experiment, path, Devices(devices, nodes, strategy, compile_))
 
 
 def _experiment_and_directory(
@@ -173,7 +173,7 @@ def _check_free(path: Path) -> None:
         raise BadValue(f"'{path}' is not empty and holds no run; choose another --out")
 
 
-def _train(experiment: "Experiment", path: Path, machine: "Machine") -> None:
+def _train(experiment: "Experiment", path: Path, machine: "Devices") -> None:
     from sgmkit.training.fit import fit
 
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The C library's memory: what one operation frees, the next takes again."""
+"""Memory of the C library: what one operation frees is kept for the next."""
 
 import ctypes
 import os
@@ -10,15 +10,17 @@ _THRESHOLDS = {_TRIM: 2**31 - 1, _MMAP: 2**30}
 
 
 def keep_memory() -> bool:
-    """Have glibc keep the memory of tensors that are gone; whether it does.
+    """Have glibc keep the memory of freed tensors for later ones. Returns whether it does.
 
-    It hands the larger ones back at once, and the kernel clears every page that the next tensor
-    asks for: a tenth of a training step on a CPU (benchmarks/README.md). The peak of a
-    training grows by some percent. Nothing is done on other systems, or where the environment has
-    settings of its own.
+    By default it returns larger blocks to the kernel at once, and the kernel clears every page that
+    the next tensor needs: a tenth of a training step on a CPU (benchmarks/README.md). Kept memory
+    makes the peak of a training grow by some percent. Nothing is changed on other systems, or where
+    environment variables configure malloc.
     """
-    told = [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]
-    if sys.platform != "linux" or told:
+    configured = [
+        name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"
+    ]
+    if sys.platform != "linux" or configured:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     return mallopt is not None and all(mallopt(key, size) for key, size in _THRESHOLDS.items())

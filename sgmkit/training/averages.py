@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights: what sampling and metrics use."""
+"""An exponential moving average of the weights, which sampling and metrics use."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,10 +9,14 @@ from torch import _foreach_lerp_ as lerp_all_  # pyright: ignore[reportPrivateIm
 
 
 class Averages:
-    """The classical average, one value for each of these weights; there may be none.
+    """Exponential moving averages of weights, ``a <- d a + (1 - d) w`` after each step.
 
-    After step n (from 1) the decay is ``min(decay, (1 + n) / (10 + n))``: early weights are
-    forgotten, and a short training has a useful average too.
+    After step n (counted from 1) the decay is ``d = min(decay, (1 + n) / (10 + n))``: the initial
+    weights are forgotten soon, so a short training has a useful average too.
+
+    Args:
+        weights: parameters by name; there may be none.
+        decay: the largest decay.
     """
 
     def __init__(self, weights: Mapping[str, nn.Parameter], decay: float) -> None:
@@ -27,12 +31,12 @@ class Averages:
             lerp_all_(self.values, self.weights, 1 - decay)
 
     def named(self) -> dict[str, Tensor]:
-        """The averages by parameter."""
+        """The averages by the names of the parameters."""
         return dict(zip(self.names, self.values, strict=True))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model with its averages for weights; its own come back bit for bit."""
+        """Put the averages in the place of the weights; afterwards the weights come back."""
         if not self.values:
             yield
             return

@@ -1,7 +1,8 @@
-"""Which data and which noise a step sees: functions of the seed and the number of the sample.
+"""Which data and noise each step sees: functions of the seed and of the sample's number.
 
-Sample number n is row ``n % batch`` of step ``n // batch``, whatever the number of devices and of
-accumulated parts. No position and no generator need saving, so a run resumes by its step alone.
+Sample n is row ``n % batch`` of step ``n // batch``, for any number of devices and of accumulated
+parts. So neither a position in the data nor the state of a generator is saved: a run resumes from
+the number of its step alone.
 """
 
 import torch
@@ -12,10 +13,10 @@ from sgmkit.noise import SeededNoise
 
 
 class Order:
-    """The item that each sample number sees: every epoch in an order of its own.
+    """The item that each sample number sees; every epoch has an order of its own.
 
     Args:
-        seed: decides all orders.
+        seed: of the training; it decides the order of every epoch.
         items: number of items in an epoch.
     """
 
@@ -24,12 +25,12 @@ class Order:
         self._recent: dict[int, Tensor] = {}
 
     def epoch(self, number: int) -> Tensor:
-        """All items in the order of an epoch, ``(items,)``; the last two epochs are kept."""
+        """All items in the order of an epoch, ``(items,)``. The last two epochs are remembered."""
         if number not in self._recent:
             noise = SeededNoise(self.seed, [number]).stream("order")
             key = noise.uniform(torch.empty(1, self.items, dtype=torch.float64))[0]
-            kept = list(self._recent.items())[-1:]
-            self._recent = dict([*kept, (number, key.argsort(stable=True))])
+            newest = list(self._recent.items())[-1:]
+            self._recent = dict([*newest, (number, key.argsort(stable=True))])
         return self._recent[number]
 
     def __call__(self, first: int, count: int) -> Tensor:
@@ -44,15 +45,16 @@ class Order:
 
 
 class Batches:
-    """The share of one process in each step's batch, part by part.
+    """The share of one process in the batch of each step, part by part.
 
     Args:
         data: the training set.
         seed: of the training.
         batch: samples in a step, over all processes and parts.
-        accumulate: parts of the share of a process.
-        rank, processes: which share of how many, contiguous.
-        device: where the data go.
+        accumulate: number of parts into which the share of a process is divided.
+        rank: number of the process; shares are contiguous.
+        processes: number of processes.
+        device: where the data are put.
     """
 
     def __init__(
@@ -72,14 +74,14 @@ class Batches:
         self._order = None if items is None else Order(seed, items)
 
     def __call__(self, step: int, part: int) -> tuple[Batch, SeededNoise]:
-        """Data of one part of a step, and the model's noise with one sample id per row."""
+        """Data of one part of a step, and noise for the loss with one sample id for each row."""
         first = step * self.batch + self._first + part * self.rows
         source = SeededNoise(self.seed, torch.arange(first, first + self.rows))
         if self._order is None:
-            found = self.data.draw("train", self.rows, source.stream("data"))
+            items = self.data.draw("train", self.rows, source.stream("data"))
         else:
             index = self._order(first, self.rows)
-            found = self.data.take("train", index, source.stream("data"))
-        x = found.x.to(self.device, non_blocking=True)
-        y = None if found.y is None else found.y.to(self.device, non_blocking=True)
-        return Batch(x, y, found.ids), source.stream("train")
+            items = self.data.take("train", index, source.stream("data"))
+        x = items.x.to(self.device, non_blocking=True)
+        y = None if items.y is None else items.y.to(self.device, non_blocking=True)
+        return Batch(x, y, items.ids), source.stream("train")

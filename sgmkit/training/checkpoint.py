@@ -1,4 +1,4 @@
-"""A checkpoint: named tensors and a few facts in one safetensors file, whole or not at all."""
+"""The file of a checkpoint: named tensors and a few facts, in the safetensors format."""
 
 import json
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ _METADATA_KEY = "sgmkit"
 
 @dataclass(frozen=True)
 class Facts:
-    """What a checkpoint says of itself.
+    """Facts about a training that its checkpoint states beside the tensors.
 
     Args:
         step: optimiser steps done.
-        samples: seen so far.
+        samples: samples seen.
         seed: of the training.
-        experiment: hash of what was trained.
-        progress: largest share of the training that a step was told to be over, in [0, 1]; files
-            of format 1 do not state it.
-        format: of the file.
+        experiment: hash of the experiment.
+        progress: share of the training that was over before the latest step, in [0, 1], as
+            `State.progress`. Files of format 1 do not state it.
+        format: version of the file's layout.
     """
 
     step: int
@@ -45,26 +45,27 @@ class Facts:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-    """Write ``path`` atomically; a temporary file that a killed process leaves starts with a dot.
+    """Write a checkpoint to ``path`` atomically: whole or not at all.
 
-    Raises `OSError` where there is no room, with nothing left behind.
+    A process that is killed may leave a temporary file, whose name starts with a dot. Raises
+    `OSError` where there is no room, with nothing left behind.
     """
-    # Copies: tied weights share memory, which the format refuses.
+    # Tied weights share memory, which the format refuses: so each tensor is copied.
     plain = {n: t.detach().to("cpu", copy=True).contiguous() for n, t in tensors.items()}
     write_atomic(path, save(plain, {_METADATA_KEY: json.dumps(asdict(facts))}))
 
 
 def facts_of(path: Path) -> Facts:
-    """What a checkpoint says of itself; the file is checked to be whole."""
+    """The facts of a checkpoint. Raises `IncompleteFile` where the file is not whole."""
     return read(path, ())[1]
 
 
 def read(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, Tensor], Facts]:
-    """The tensors whose names start with one of ``parts``, on the CPU, and the facts.
+    """Read the tensors whose names start with one of ``parts``, to the CPU, and the facts.
 
     Raises:
         IncompleteFile: for a file that is not whole.
-        BadValue: for one that sgmkit did not write, or in another format.
+        BadValue: for a file that sgmkit did not write, or of an unknown format.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -72,9 +73,9 @@ def read(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, Tensor], Facts]:
             names = [name for name in file.keys() if name.startswith(parts)]  # noqa: SIM118
             return {name: file.get_tensor(name) for name in names}, facts
     except SafetensorError as error:
-        why = str(error).splitlines()[0].rpartition("header: ")[2]
+        reason = str(error).splitlines()[0].rpartition("header: ")[2]
         raise IncompleteFile(
-            f"{path} is cut short or no checkpoint ({why}); delete it, and the one before serves"
+            f"{path} is cut short or no checkpoint ({reason}); delete it, and the one before serves"
         ) from None
     except OSError as error:
         raise BadValue(f"cannot read {path}: {error.strerror or error}") from None
@@ -97,7 +98,7 @@ def _facts(path: Path, metadata: Mapping[str, str]) -> Facts:
 
 
 def section(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors called ``name/...``, without that beginning."""
+    """The tensors whose names begin with ``name/``, by the rest of their names."""
     start = f"{name}/"
     return {key[len(start) :]: t for key, t in tensors.items() if key.startswith(start)}
 
@@ -105,9 +106,10 @@ def section(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 def load_weights(
     model: "Model", tensors: Mapping[str, Tensor], path: Path, average: bool = False
 ) -> None:
-    """Put the weights of a checkpoint in ``model``, or their averages.
+    """Load the weights of a checkpoint, or with ``average`` their averages, into ``model``.
 
-    Raises `BadValue` where a name or a shape is not the model's, with the model as it was.
+    Raises `BadValue` where a name or a shape differs from the model's, and leaves the model as it
+    was.
     """
     weights, averages = section(tensors, "model"), section(tensors, "average")
     for name in retired(model, tensors):

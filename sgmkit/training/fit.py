@@ -1,4 +1,4 @@
-"""A training from its description to its last checkpoint."""
+"""A training from its description to its last checkpoint: the function `fit`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,17 +9,18 @@ from lightning_fabric import Fabric
 from sgmkit.data import Dataset
 from sgmkit.errors import BadValue, UserError
 from sgmkit.models import Model
+from sgmkit.training.after_step import AfterStep, ShowProgress, interruptible
 from sgmkit.training.batches import Batches
-from sgmkit.training.keeper import Keeper, Show, interruptible
+from sgmkit.training.devices import Devices, place_model
 from sgmkit.training.loop import Training
-from sgmkit.training.machine import Machine
 from sgmkit.training.meter import Meter
-from sgmkit.training.objective import Objective, prepare
+from sgmkit.training.objective import Objective
 from sgmkit.training.recipe import Experiment, Settings
 from sgmkit.training.run import Run, is_run, write_experiment
 from sgmkit.training.state import State
 
-Note = Callable[[str], None]
+Warn = Callable[[str], None]
+"""Called with a message of one line."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Outcome:
     """Where a training ended.
 
     Args:
-        run: its directory.
+        run: the run directory.
         step: steps done in all.
-        before: of these, done by earlier processes.
-        label: the last line of its log in short; empty where nothing was left to do.
+        before: steps that were done already when this training began.
+        label: summary of the log's last line; empty where nothing was left to do.
     """
 
     run: Run
@@ -40,39 +41,41 @@ class Outcome:
 
 
 def fit(
-    experiment: Experiment, path: Path, machine: Machine, show: Show, note: Note
+    experiment: Experiment, path: Path, devices: Devices, show: ShowProgress, warn: Warn
 ) -> Outcome | None:
     """Train in the run directory ``path``, from its last good checkpoint where there is one.
 
-    Everything is built before anything is written. Returns None in all processes but the first,
-    which tells the errors of all.
+    Everything is built before anything is written.
 
     Args:
         experiment: what to train.
-        path: made where it is not there.
-        machine: where to train.
-        show: told after each step.
-        note: told in one line of a checkpoint that is left aside.
+        path: the run directory, which is made if need be.
+        devices: where to train.
+        show: shows the progress after each step.
+        warn: called for each newer checkpoint that is not whole, and so is not used.
+
+    Returns:
+        None in all processes but the first, which reports the errors of all of them.
 
     Raises:
         Diverged: for a loss or a gradient that is not finite.
-        UserError: for all else that a user can change.
+        UserError: for everything else that a user can change.
     """
-    machine.check(experiment.settings)
+    devices.check(experiment.settings)
     model = experiment.build()
     if not model.trainable:
         raise BadValue(f"model {experiment.model.short!r} has nothing to train with these options")
-    good, aside = Run(path).last_good() if is_run(path) else (None, [])
+    good, cut_short = Run(path).last_good() if is_run(path) else (None, [])
     if good is None:
         adopt_pretrained(model)
-    fabric = machine.launch(experiment.settings.precision, model.partial)
+    fabric = devices.launch(experiment.settings.precision, model.partial)
     try:
-        prepare(model, fabric.device, machine.compile)
+        place_model(model, fabric.device, devices.compile)
         data = experiment.dataset
         training = assemble(fabric, model, data, experiment.settings, experiment.seed)
         if fabric.is_global_zero:
-            for line in aside:
-                note(f"{line}: going on from {good or 'the beginning'}")
+            for trouble in cut_short:
+                warn(f"{trouble}: going on from {good or 'the beginning'}")
         if good:
             training.state.restore(good)
         outcome = _train(training, experiment, path, show)
@@ -96,7 +99,7 @@ def adopt_pretrained(model: Model) -> None:
 def assemble(
     fabric: Fabric, model: Model, data: Dataset, settings: Settings, seed: int
 ) -> Training:
-    """All that steps need, at step 0; ``model`` is on the fabric's device."""
+    """A training at step 0, of a model that is on the fabric's device."""
     state = State(model.train(), settings)
     objective, optimiser = fabric.setup(Objective(model, settings.accumulate), state.optimiser)
     share = (settings.accumulate, fabric.global_rank, fabric.world_size, fabric.device)
@@ -105,20 +108,20 @@ def assemble(
     return Training(fabric, settings, seed, state, objective, optimiser, batches, meter)
 
 
-def _train(training: Training, experiment: Experiment, path: Path, show: Show) -> Outcome:
+def _train(training: Training, experiment: Experiment, path: Path, show: ShowProgress) -> Outcome:
     state, settings = training.state, training.settings
     before, label = state.step, ""
     if state.step < settings.steps:
         _record(training.fabric, experiment, path)
         with interruptible() as interrupted:
-            keeper = Keeper(training, experiment, Run(path), show, interrupted)
-            training.run(keeper)
-        label = keeper.label
+            after_step = AfterStep(training, experiment, Run(path), show, interrupted)
+            training.run(after_step)
+        label = after_step.label
     return Outcome(Run(path), state.step, before, label)
 
 
 def _record(fabric: Fabric, experiment: Experiment, path: Path) -> None:
-    """Make the run directory; if that fails, all processes complain."""
+    """Make the run directory. Where that fails, all processes raise `UserError`."""
     trouble = ""
     if fabric.is_global_zero:
         try:

@@ -1,4 +1,4 @@
-"""The loop: from the step that a state is at to the last."""
+"""The training loop, and one step of it."""
 
 import math
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from sgmkit.training.state import State
 
 @dataclass(frozen=True)
 class Training:
-    """What a step needs.
+    """A training in progress: everything that a step needs.
 
     Args:
-        fabric: launched.
+        fabric: of this process, launched.
         settings: of the training.
         seed: of the training.
         state: what a step changes.
-        objective, optimiser: as the fabric set them up.
-        batches: this process's data and noise.
-        meter: takes the losses.
+        objective, optimiser: the loss and the optimiser, as the fabric wrapped them.
+        batches: data and noise of this process.
+        meter: collects the losses.
     """
 
     fabric: Fabric
@@ -39,21 +39,26 @@ class Training:
     meter: Meter
 
     def run(self, after: Callable[[], bool]) -> None:
-        """Do all steps that are left, or fewer: ``after`` each, it is asked whether to go on."""
+        """Do the steps that are left.
+
+        Args:
+            after: called after each step; returns False to stop early.
+        """
         while self.state.step < self.settings.steps:
             self.step()
             if not after():
                 break
 
     def step(self) -> None:
-        """One step of the optimiser, on one batch in all its parts."""
+        """Do one step of the optimiser on one batch, whose parts are computed one by one."""
         fabric, settings, state = self.fabric, self.settings, self.state
         state.begin_step()
         for part in range(settings.accumulate):
             batch, noise = self.batches(state.step, part)
             more = part + 1 < settings.accumulate
             with fabric.no_backward_sync(self.objective, enabled=more):
-                # Dropout draws from the global generator: a function of the step, not of the past.
+                # Dropout draws from torch's global generator, which is seeded here: so the masks
+                # depend on the step and not on what was drawn before it.
                 with seeded(self.seed, "dropout", state.step, fabric.global_rank, part):
                     share, *losses = self.objective(
                         batch.x, batch.y, batch.ids, noise, state.progress
@@ -64,10 +69,10 @@ class Training:
             self.objective,
             self.optimiser,
             max_norm=settings.clip or math.inf,
-            error_if_nonfinite=False,  # asking would wait for the device: the meter finds out
+            error_if_nonfinite=False,  # a check here would wait for the device: the meter checks
         )
         self.optimiser.step()
         self.optimiser.zero_grad()
         state.step += 1
         state.averages.update(state.step)
-        self.meter.end(cast("Tensor", norm))
+        self.meter.end_step(cast("Tensor", norm))

@@ -1,4 +1,7 @@
-"""Losses by step, left on their device until a line of the log is due: no step waits for them."""
+"""Losses of each step. They stay on their device until a line of the log is due.
+
+So no step waits for the device.
+"""
 
 import time
 from pathlib import Path
@@ -12,11 +15,11 @@ from sgmkit.errors import UserError
 
 
 class Diverged(UserError):
-    """A loss or a gradient that is not finite: the training ends, its checkpoints are good."""
+    """A loss or a gradient that is not finite. It ends the training; earlier checkpoints stay."""
 
 
 class Meter:
-    """Adds up what happened since the last line.
+    """Collects the losses and gradient norms since the last line of the log.
 
     Args:
         fabric: averages over all processes.
@@ -29,35 +32,37 @@ class Meter:
         self.start()
 
     def start(self) -> None:
-        """Forget what was; the clock starts now."""
+        """Delete what was collected, and start the clock."""
         self._losses: list[Tensor] = []
         self._norms: list[Tensor] = []
         self._begin = time.perf_counter()
 
     def add(self, losses: list[Tensor]) -> None:
-        """The loss of one part of a batch, and its parts, each ``()``, without a graph."""
+        """Add the loss of one part of a batch and the parts of this loss, each ``()``."""
         self._losses += losses
 
-    def end(self, norm: Tensor) -> None:
-        """The step is over; its gradient had this norm, ``()``."""
+    def end_step(self, norm: Tensor) -> None:
+        """End a step, whose gradient had this norm, ``()``."""
         self._norms.append(norm)
 
     def read(self, step: int, names: tuple[str, ...]) -> dict[str, Any]:
-        """Means over the steps since `start`, up to ``step``: this waits for the device.
+        """Means over the steps since `start` and over all processes, for a line of the log.
+
+        This waits for the device.
 
         Args:
-            step: the last one.
+            step: number of the latest step.
             names: of the parts of the loss.
 
         Raises:
-            Diverged: naming the first step and part that is not finite.
+            Diverged: naming the first step and part of the loss that is not finite.
         """
         steps, columns = len(self._norms), 1 + len(names)
         losses = torch.stack(self._losses).double().view(steps, self._accumulate, columns).mean(1)
         table = torch.cat([losses, torch.stack(self._norms).double()[:, None]], 1)
         table = torch.as_tensor(self._fabric.all_reduce(table)).cpu()
         seconds = time.perf_counter() - self._begin
-        _check(table, step - steps + 1, names)
+        _check_finite(table, step - steps + 1, names)
         loss, *parts, norm = table.mean(0).tolist()
         return {
             "step": step,
@@ -68,19 +73,25 @@ class Meter:
         }
 
 
-def _check(table: Tensor, first: int, names: tuple[str, ...]) -> None:
-    """Complain about the first number of ``table (steps, 1 + parts + 1)`` that is not finite."""
+def _check_finite(table: Tensor, first: int, names: tuple[str, ...]) -> None:
+    """Raise `Diverged` for the first row of a table that has a number that is not finite.
+
+    Args:
+        table: the loss, its parts and the gradient norm of each step, ``(steps, 1 + parts + 1)``.
+        first: number of the first step.
+        names: of the parts of the loss.
+    """
     rows, columns = (~table.isfinite()).nonzero(as_tuple=True)
     if not len(rows):
         return
     row = int(rows[0])
-    here = columns[rows == row].tolist()
-    column = next((c for c in here if 0 < c <= len(names)), here[0])  # a part says more than a sum
-    what = ["the loss", *(f"loss part {name!r}" for name in names), "the gradient"][column]
-    raise Diverged(f"step {first + row}: {what} is {float(table[row, column])}")
+    bad = columns[rows == row].tolist()
+    column = next((c for c in bad if 0 < c <= len(names)), bad[0])  # a part says more than a sum
+    noun = ["the loss", *(f"loss part {name!r}" for name in names), "the gradient"][column]
+    raise Diverged(f"step {first + row}: {noun} is {float(table[row, column])}")
 
 
-def stopped_at(error: Diverged, good: Path | None) -> Diverged:
-    """The same with the way out: the last good checkpoint, and what to try."""
-    where = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
-    return Diverged(f"{error}; {where}; try a smaller train.lr in a new run")
+def with_advice(error: Diverged, good: Path | None) -> Diverged:
+    """The same error with the last good checkpoint, and what to try next."""
+    checkpoint = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
+    return Diverged(f"{error}; {checkpoint}; try a smaller train.lr in a new run")

@@ -1,4 +1,4 @@
-"""Edits of a recipe's tree: tables by kind, flags that reach the innermost model, defaults."""
+"""Edits of a recipe's tables: components chosen by flags, ``--set`` edits, default components."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,13 +13,13 @@ Table = dict[str, Any]
 
 
 def copied(recipe: Mapping[str, Any]) -> Table:
-    """A copy of all tables, to be edited."""
+    """A deep copy of a recipe's tables, to be edited."""
     inner = recipe.items()
     return {key: copied(value) if isinstance(value, Mapping) else value for key, value in inner}
 
 
-def put(tree: Table, edit: str) -> None:
-    """Make one edit, ``key.sub=value``; a value is text, read when its option is known."""
+def apply_edit(tree: Table, edit: str) -> None:
+    """Make one edit, ``key.sub=value``. The value stays text until its option is known."""
     path, equals, value = (part.strip() for part in edit.partition("="))
     *tables, key = path.split(".")
     if not equals or not all([*tables, key]):
@@ -30,17 +30,24 @@ def put(tree: Table, edit: str) -> None:
 
 
 def choose(tree: Table, kind: str, key: str, text: str) -> None:
-    """Put the component that a flag names in its place; nothing where ``text`` is empty."""
+    """Put the component that a flag names in its table; an empty flag changes nothing.
+
+    Args:
+        tree: the table that has the component.
+        kind: of the component.
+        key: of the component in ``tree``.
+        text: the flag, ``name:key=value...``.
+    """
     if not text:
         return
-    name, given = parse(text)
+    name, options = parse(text)
     before = _table(tree.get(key, {}))
     same = "name" in before and _qualified(kind, before["name"]) == _qualified(kind, name)
-    tree[key] = {**(before if same else {}), "name": name, **given}
+    tree[key] = {**(before if same else {}), "name": name, **options}
 
 
 def choose_inside(tree: Table, kind: str, text: str) -> None:
-    """The same for a component of the innermost model."""
+    """As `choose`, for a component of the innermost model."""
     if not text:
         return
     table = innermost(tree)
@@ -51,7 +58,7 @@ def choose_inside(tree: Table, kind: str, text: str) -> None:
 
 
 def innermost(tree: Table) -> Table:
-    """The table of the model that has no model inside, which it makes where it is not there."""
+    """The table of the innermost model, the one without a model inside; missing tables are made."""
     table = tree["model"] = named(tree.get("model", {}), defaults.MODEL)
     while inner := _option(table["name"], "model"):
         default = defaults.MODEL if inner.default is REQUIRED else inner.default
@@ -59,21 +66,26 @@ def innermost(tree: Table) -> Table:
     return table
 
 
-def fill(tree: Table, network: Callable[[], str]) -> None:
-    """Decide what the model leaves open: an SDE, and a network where no constructor names one."""
+def complete_model(tree: Table, network: Callable[[], str]) -> None:
+    """Name every component that the model's table leaves open.
+
+    Args:
+        tree: the recipe.
+        network: returns the name of the default network, where no constructor names one.
+    """
     table = innermost(tree)
     fillers = {"sde": lambda: defaults.SDE, "network": network}
     for kind, default in fillers.items():
         option = _option(table["name"], kind)
         if option is None or option.default is not REQUIRED:
             continue
-        given = _table(table.get(option.name, {}))
-        table[option.name] = given if "name" in given else {**given, "name": default()}
+        part = _table(table.get(option.name, {}))
+        table[option.name] = part if "name" in part else {**part, "name": default()}
     tree["model"] = completed("model", tree["model"], defaults.MODEL)
 
 
 def completed(kind: str, spec: object, default: object) -> Table:
-    """A component's table in which every table has a name, from the constructors' defaults."""
+    """A component's table with the defaults of constructors for components that it leaves open."""
     table = named(spec, default)
     if "name" not in table:
         return table
@@ -85,7 +97,7 @@ def completed(kind: str, spec: object, default: object) -> Table:
 
 
 def without_none(tree: Mapping[str, Any]) -> Table:
-    """TOML has no null: the text ``none``, which an option reads back."""
+    """The tables with the text ``none`` for None, which TOML lacks; options read it back."""
     return {
         key: without_none(value)
         if isinstance(value, Mapping)
@@ -97,7 +109,7 @@ def without_none(tree: Mapping[str, Any]) -> Table:
 
 
 def named(spec: object, default: object) -> Table:
-    """A component's table, with the name of ``default`` and its options where it has none."""
+    """A component's table; one without a name takes the name and the options of ``default``."""
     table = _table(spec)
     if "name" in table or not isinstance(default, str | Mapping):
         return table
@@ -105,19 +117,20 @@ def named(spec: object, default: object) -> Table:
 
 
 def _table(spec: object) -> Table:
-    """``"name:key=value"`` or a table whose name is such a text, as a table."""
+    """A component as a table, from a text ``name:key=value`` or a table with such a name."""
     if isinstance(spec, Mapping) and not isinstance(spec.get("name", ""), str):
         raise BadValue(f"a component's name is text, not {spec['name']!r}")
     if not isinstance(spec, str | Mapping):
         raise BadValue(f"expected the name of a component or a table, not {spec!r}")
     text = spec if isinstance(spec, str) else spec.get("name", "")
-    name, given = parse(text) if text else ("", {})
+    name, options = parse(text) if text else ("", {})
     head = {"name": name} if name else {}
     rest = {} if isinstance(spec, str) else {k: v for k, v in spec.items() if k != "name"}
-    return {**head, **given, **rest}
+    return {**head, **options, **rest}
 
 
 def _inside(tree: Table, name: str) -> Table:
+    """The table of that name in a table, made where it is missing."""
     value = tree.get(name, {})
     tree[name] = _table(value) if isinstance(value, str) else value
     if not isinstance(tree[name], dict):
@@ -126,9 +139,9 @@ def _inside(tree: Table, name: str) -> Table:
 
 
 def _option(model: str, kind: str) -> Option | None:
-    """The first option of a model that is a component of a kind."""
-    found = (x for x in registry.schema("model", model).components if x.kind == kind)
-    return next(found, None)
+    """The first option of a model that is a component of this kind."""
+    options = registry.schema("model", model).components
+    return next((option for option in options if option.kind == kind), None)
 
 
 def _qualified(kind: str, name: str) -> str:

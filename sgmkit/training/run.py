@@ -1,9 +1,10 @@
-"""A run directory: what was trained, its checkpoints, and the model with its averaged weights.
+"""A run directory: its experiment, its checkpoints, and the model that they hold.
 
-``experiment.toml`` says everything, ``log.jsonl`` what happened, ``checkpoints/`` holds the weights
-and ``samples/`` pictures.
+``experiment.toml`` states the whole experiment, ``log.jsonl`` the course of the training.
+``checkpoints/`` holds the weights, ``samples/`` pictures.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
@@ -13,6 +14,7 @@ from sgmkit._util.files import write_atomic
 from sgmkit._util.hashing import fingerprint
 from sgmkit.errors import BadValue, IncompleteFile
 from sgmkit.training import checkpoint
+from sgmkit.training.checkpoint import Facts
 from sgmkit.training.recipe import Experiment, read_recipe
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _CHECKPOINT = "step-{:08d}.safetensors"
 class Run:
     """A directory that `sgmkit train` made.
 
-    Raises `BadValue` where ``path`` is none.
+    Raises `BadValue` where ``path`` is no such directory.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -49,27 +51,45 @@ class Run:
         return Experiment.of(read_recipe(self.path / EXPERIMENT))
 
     def checkpoints(self) -> list[Path]:
-        """All of them, oldest first; whether they are whole is found out on reading."""
-        found = (self.path / CHECKPOINTS).glob("step-*.safetensors")
-        return sorted((p for p in found if p.stem[5:].isdecimal()), key=lambda p: int(p.stem[5:]))
+        """All checkpoints, the oldest first. Whether one is whole is seen only on reading it."""
+        paths = (self.path / CHECKPOINTS).glob("step-*.safetensors")
+        return sorted((p for p in paths if p.stem[5:].isdecimal()), key=lambda p: int(p.stem[5:]))
+
+    def save_checkpoint(
+        self, tensors: "Mapping[str, torch.Tensor]", facts: Facts, keep: int
+    ) -> None:
+        """Write a checkpoint; once it is safe, delete all but the newest ``keep``.
+
+        Raises `OSError` where the file cannot be written, with the earlier ones as they were.
+        """
+        path = self.path / CHECKPOINTS / _CHECKPOINT.format(facts.step)
+        path.parent.mkdir(exist_ok=True)
+        checkpoint.write(path, tensors, facts)
+        for old in self.checkpoints()[:-keep]:
+            old.unlink()
+
+    def delete_unfinished(self) -> None:
+        """Delete what a killed process left of a checkpoint that it was writing."""
+        for path in (self.path / CHECKPOINTS).glob(".*.tmp"):
+            path.unlink()
 
     def latest(self) -> Path:
         """The newest checkpoint.
 
-        Raises `BadValue` where there is none, and `IncompleteFile` where it is not whole: another
-        must not take its place unseen.
+        Raises `BadValue` where there is none, and `IncompleteFile` where the newest is not whole:
+        an older one must not take its place unnoticed.
         """
-        found = self.checkpoints()
-        if not found:
+        paths = self.checkpoints()
+        if not paths:
             raise BadValue(
                 f"no checkpoint in '{self.path}' yet; "
                 f"sgmkit train --resume --out {quote(str(self.path))} goes on"
             )
-        checkpoint.facts_of(found[-1])
-        return found[-1]
+        checkpoint.facts_of(paths[-1])
+        return paths[-1]
 
     def last_good(self) -> tuple[Path | None, list[str]]:
-        """The newest whole checkpoint, and what is wrong with those that are newer."""
+        """The newest checkpoint that is whole, and a message for each newer one that is not."""
         troubles: list[str] = []
         for path in reversed(self.checkpoints()):
             try:
@@ -82,12 +102,15 @@ class Run:
 
     @cached_property
     def _newest(self) -> Path:
-        """Found once: while a training goes on, what is loaded, hashed and told stays one thing."""
+        """The newest checkpoint when it was first needed.
+
+        So `step`, `load` and `content` agree even while a training goes on and writes newer ones.
+        """
         return self.latest()
 
     @property
     def step(self) -> int:
-        """Optimiser steps behind the weights that `load` gives."""
+        """Optimiser steps done when the weights that `load` gives were written."""
         return checkpoint.facts_of(self._newest).step
 
     def load(
@@ -97,7 +120,7 @@ class Run:
     ) -> "Model":
         """The model with the weights of the newest checkpoint, ready to sample.
 
-        Raises `BadValue` where a tensor has another shape than the model, or another name.
+        Raises `BadValue` where the name or the shape of a tensor differs from the model's.
         """
         model, _ = self._load(which)
         return model.to(device).eval().requires_grad_(False)
@@ -130,15 +153,10 @@ def is_run(path: Path) -> bool:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write ``experiment.toml``, whole or not at all: it makes a directory a run."""
+    """Write ``experiment.toml`` atomically. This file makes a directory a run."""
     write_atomic(path / EXPERIMENT, experiment.to_toml().encode())
 
 
-def checkpoint_path(path: Path, step: int) -> Path:
-    """The file of a run's checkpoint after so many steps."""
-    return path / CHECKPOINTS / _CHECKPOINT.format(step)
-
-
 def find_runs(directory: str | Path = RUNS) -> list[Run]:
-    """Every run in a directory, by name; none where there is no directory."""
+    """Every run in a directory, sorted by name; none where there is no such directory."""
     return [Run(path.parent) for path in sorted(Path(directory).glob(f"*/{EXPERIMENT}"))]

@@ -13,9 +13,16 @@ COUNT, STEPS = 64, 36
 
 
 def draw(state: State, value_range: tuple[float, float] | None, seed: int, path: Path) -> None:
-    """Write ``COUNT`` samples to ``path``, from the same noise each time.
+    """Draw ``COUNT`` samples with the averaged weights, and write them to ``path`` as one picture.
 
-    Data that have no picture, and processes that the solver cannot integrate, get none.
+    The noise is the same each time. Nothing is written for data that cannot be shown as pictures,
+    and for processes that the solver cannot integrate.
+
+    Args:
+        state: the model and its averages.
+        value_range: of the data; None where they are no images.
+        seed: of the noise.
+        path: of the picture.
     """
     noise = SeededNoise(seed, range(COUNT)).stream("samples")
     solver = create("solver", defaults.PREVIEW_SOLVER)

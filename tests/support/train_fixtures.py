@@ -128,10 +128,10 @@ TINY = [
 def tiny(tmp_path, monkeypatch):
     """The parts above installed, in an empty working directory; their module."""
     names = [(kind, name) for kind, words in OFFERS.items() for name in words.split()]
-    told = [f'"{kind}", "{n.lower()}", "train_parts.parts:{n}", "x"' for kind, n in names]
+    components = [f'"{kind}", "{n.lower()}", "train_parts.parts:{n}", "x"' for kind, n in names]
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()
-    modules = {"train_parts": hook(*told), "train_parts.parts": PARTS}
+    modules = {"train_parts": hook(*components), "train_parts.parts": PARTS}
     write_distribution(site, "train_parts", modules)
     monkeypatch.syspath_prepend(site)
     monkeypatch.chdir(work)

@@ -26,7 +26,7 @@ glibc = pytest.mark.skipif(
 )
 
 
-def told(**environment):
+def page_faults(**environment):
     own = {name: v for name, v in os.environ.items() if not name.startswith("MALLOC_")}
     words = [sys.executable, "-c", FAULTS]
     done = subprocess.run(words, env=own | environment, capture_output=True, text=True, check=True)
@@ -36,7 +36,7 @@ def told(**environment):
 
 @glibc
 def test_what_is_freed_is_taken_again():
-    kept, before, after = told()
+    kept, before, after = page_faults()
     assert kept
     assert before > 5000  # or there is nothing to gain here
     assert after < before / 20
@@ -44,6 +44,6 @@ def test_what_is_freed_is_taken_again():
 
 @glibc
 def test_settings_of_the_environment_stand():
-    kept, before, after = told(MALLOC_TRIM_THRESHOLD_="131072")
+    kept, before, after = page_faults(MALLOC_TRIM_THRESHOLD_="131072")
     assert not kept
     assert after > before / 2

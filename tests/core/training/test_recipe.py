@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sgmkit.errors import UserError
-from sgmkit.training.recipe import MAY_CHANGE, Experiment, Settings, read_recipe
+from sgmkit.training.recipe import CHANGEABLE_SETTINGS, Experiment, Settings, read_recipe
 
 SETTINGS = (
     "options: steps, batch, lr, warmup, lr_end, clip, ema, betas, eps, weight_decay, accumulate, "
@@ -41,19 +41,19 @@ def test_a_model_with_defaults_of_its_own_keeps_them(tiny):
 
 
 def test_flags_reach_the_innermost_model(tiny):
-    found = of(
+    experiment = of(
         {"model": {"name": "wrap", "prior": "wrap:depth=3"}},
         model="wrap:depth=2",
         sde="cld:gamma=0.1",
         network="line:width=5",
         data="points",
     )
-    assert found.model.options["depth"] == 2
-    inner = found.model.options["prior"]
+    assert experiment.model.options["depth"] == 2
+    inner = experiment.model.options["prior"]
     assert inner.options["depth"] == 3
     assert inner.options["prior"].options["sde"].label == "cld:gamma=0.1"
     assert inner.options["prior"].options["network"].label == "line:width=5"
-    assert found.name.startswith("wrap-cld-points-")
+    assert experiment.name.startswith("wrap-cld-points-")
 
 
 def test_flags_beat_the_recipe_and_edits_beat_both():
@@ -75,12 +75,12 @@ def test_flags_beat_the_recipe_and_edits_beat_both():
 
 def test_edits_reach_every_table():
     edits = ("model.network.width=64", "model.sde.beta_max=5", "data.std=0.3", "train.lr=1e-4")
-    found = of(None, *edits, "train.betas=(0.5,0.9)", "train.precision=64", data="two-moons")
-    assert found.model.options["network"].label == "mlp:width=64"
-    assert found.model.options["sde"].label == "vp:beta_max=5"
-    assert found.data.label == "two-moons:std=0.3"
-    assert found.settings.lr == 1e-4
-    assert found.settings.betas == (0.5, 0.9)
+    experiment = of(None, *edits, "train.betas=(0.5,0.9)", "train.precision=64", data="two-moons")
+    assert experiment.model.options["network"].label == "mlp:width=64"
+    assert experiment.model.options["sde"].label == "vp:beta_max=5"
+    assert experiment.data.label == "two-moons:std=0.3"
+    assert experiment.settings.lr == 1e-4
+    assert experiment.settings.betas == (0.5, 0.9)
     swapped = of(None, "model.network=mlp:width=16", "model.network.depth=2", data="two-moons")
     assert swapped.model.options["network"].label == "mlp:depth=2:width=16"
 
@@ -97,21 +97,21 @@ def test_the_file_of_a_run_is_a_recipe_with_nothing_open(tmp_path, data):
     one = of(None, "train.lr=1.1e-5", "model.t_min=none", "train.ema=0", data=data, sde="cld")
     path = tmp_path / "experiment.toml"
     path.write_text(one.to_toml())
-    told = read_recipe(path)
-    assert {"sgmkit", "torch"} <= told["versions"].keys()
-    again = of(told)
+    written = read_recipe(path)
+    assert {"sgmkit", "torch"} <= written["versions"].keys()
+    again = of(written)
     assert again == one
     assert again.describe() == one.describe()
     assert again.hash == one.hash
     assert again.difference(one) is None
-    assert tomllib.loads(again.to_toml()) == told
+    assert tomllib.loads(again.to_toml()) == written
 
 
 def test_the_hash_is_of_what_decides_the_weights(tiny):
     def trained(*sets, **flags):
         return of(None, *sets, **{"model": "tiny", "network": "line", "data": "points", **flags})
 
-    same = [f"train.{name}={dict(precision='64').get(name, 3)}" for name in MAY_CHANGE]
+    same = [f"train.{name}={dict(precision='64').get(name, 3)}" for name in CHANGEABLE_SETTINGS]
     assert trained(*same).hash == trained(network="train_parts/line:width=8").hash
     others = [
         trained(),
@@ -142,7 +142,7 @@ def test_the_first_difference_is_told(edits, flags, difference):
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "values"),
     [
         ("digits", ((1, 8, 8), "discretised", 17)),
         ("digits:dequantise=true", ((1, 8, 8), "continuous", 17)),
@@ -150,13 +150,13 @@ def test_the_first_difference_is_told(edits, flags, difference):
         ("two-moons", ((2,), "continuous", None)),
     ],
 )
-def test_a_model_may_ask_what_its_data_call_for(data, told):
+def test_a_model_may_ask_what_its_data_call_for(data, values):
     class Asking:
         def build(self, **facts):
             return facts
 
     facts = replace(of(data=data), model=Asking()).build()
-    assert facts == dict(zip(("event", "likelihood", "levels"), told, strict=True))
+    assert facts == dict(zip(("event", "likelihood", "levels"), values, strict=True))
 
 
 def test_initial_weights_depend_on_the_seed_only(tiny):

@@ -36,9 +36,9 @@ def test_the_full_size_is_the_published_one():
 
 
 def test_the_small_one_takes_any_process():
-    told = read_recipe(RECIPES / "mnist-lsgm-small.toml")
+    recipe = read_recipe(RECIPES / "mnist-lsgm-small.toml")
     for sde, phases in (("cld", 2), ("ve", 1)):
-        model = Experiment.of(told, sde=sde).model.build(**FACTS)
+        model = Experiment.of(recipe, sde=sde).model.build(**FACTS)
         assert model.prior.sde.phases == phases
         assert model.state_event() == (8, 7, 7)
 

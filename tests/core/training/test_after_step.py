@@ -18,14 +18,14 @@ POINTS = {
     "before the description": ("sgmkit._util.files:os.fsync", 1),
     "before the first step": ("sgmkit.training.loop:Training.step", 1),
     "before the first checkpoint": ("sgmkit.training.loop:Training.step", 3),
-    "between log and first checkpoint": ("sgmkit.training.keeper:save_checkpoint", 1),
+    "between log and first checkpoint": ("sgmkit.training.run:Run.save_checkpoint", 1),
     "in a checkpoint's bytes": 2000,
     "before a checkpoint is named": ("sgmkit._util.files:os.replace", 2),
     "after a checkpoint": ("sgmkit.training.loop:Training.step", 5),
     "in a step": ("sgmkit.training.averages:Averages.update", 6),
-    "between log and checkpoint": ("sgmkit.training.keeper:save_checkpoint", 2),
+    "between log and checkpoint": ("sgmkit.training.run:Run.save_checkpoint", 2),
     "before an old checkpoint goes": ("pathlib:Path.unlink", 1),
-    "before the last checkpoint": ("sgmkit.training.keeper:save_checkpoint", 3),
+    "before the last checkpoint": ("sgmkit.training.run:Run.save_checkpoint", 3),
 }
 
 
@@ -62,7 +62,7 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(whole):
 
 
 def test_a_cut_checkpoint_is_named_and_the_one_before_it_serves(whole, capsys):
-    assert Job(COMMAND, ("sgmkit.training.keeper:save_checkpoint", 3)).end()[0] == -signal.SIGKILL
+    assert Job(COMMAND, ("sgmkit.training.run:Run.save_checkpoint", 3)).end()[0] == -signal.SIGKILL
     good, newest = Run("run").checkpoints()
     newest.write_bytes(newest.read_bytes()[:-1])
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""``log.jsonl``: a line of JSON for each interval of steps, each step once."""
+"""``log.jsonl``: one line of JSON for each interval of steps; each step counts once."""
 
 import json
 from collections.abc import Iterator
@@ -8,12 +8,16 @@ from typing import Any
 from sgmkit._util.files import write_atomic
 
 
-class Journal:
-    """The log of a run.
+class Log:
+    """The log of a run, open for more lines.
 
     Args:
         path: of the file, which need not exist.
-        step: lines beyond it are forgotten: they belong to steps that will be done again.
+        step: the step at which the training goes on. Lines of later steps are deleted, because
+            these steps will be done again.
+
+    Attributes:
+        seconds: training time up to the last line.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -34,7 +38,7 @@ def _text(line: dict[str, Any]) -> str:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines; a killed process may leave part of one at the end."""
+    """The complete lines: a killed process may have left part of one at the end."""
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)

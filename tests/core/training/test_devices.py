@@ -80,15 +80,15 @@ def test_two_processes_begin_by_themselves(tiny):
     path = os.pathsep.join(map(str, (Path(tiny.__file__).parent.parent, ROOT, ROOT / "plugins")))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-m", "sgmkit.cli", *TINY, *EXACT, "--out", "run"]
-    found = subprocess.run(
+    done = subprocess.run(
         [*command, "--devices", "2"],
         env={**environment, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (found.returncode, found.stderr) == (0, "")
-    assert found.stdout.startswith("run: 12 steps, loss 0.")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("run: 12 steps, loss 0.")
     assert_same(train(*EXACT, out="whole"), Run("run"))
 
 
@@ -99,8 +99,8 @@ def test_what_one_process_began_two_go_on_with(tiny):
 
 
 def test_they_stop_together_and_one_of_them_says_why(tiny):
-    told = [job.end() for job in pair("--model", "tiny:spoil=0.5:what=gradient")]
-    assert told == [
+    ends = [job.end() for job in pair("--model", "tiny:spoil=0.5:what=gradient")]
+    assert ends == [
         (
             2,
             "sgmkit: step 7: the gradient is nan; the last good checkpoint is "
@@ -114,8 +114,8 @@ def test_a_full_disk_stops_both(tiny):
     train(*EXACT, "--steps", "2")
     shutil.rmtree("run/checkpoints")
     Path("run/checkpoints").write_text("in the way")
-    told = [job.end() for job in pair("--resume")]
-    assert told == [
+    ends = [job.end() for job in pair("--resume")]
+    assert ends == [
         (
             2,
             "sgmkit: cannot write in 'run': File exists; once there is room, "
@@ -130,10 +130,10 @@ def test_interrupted_they_stop_together(tiny):
     while not Path("run/log.jsonl").exists() and jobs[0].process.is_alive():
         time.sleep(0.01)
     os.kill(jobs[0].process.pid, signal.SIGINT)  # one of them is enough
-    told = [job.end() for job in jobs]
+    ends = [job.end() for job in jobs]
     (newest,) = Run("run").checkpoints()
     step = int(newest.stem[5:])
-    assert told == [
+    assert ends == [
         (
             2,
             f"sgmkit: interrupted: step {step} of 100000 is in 'run'; "
