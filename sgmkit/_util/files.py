@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writing a file whole or not at all."""
 
 import os
 import secrets
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write ``path`` whole or not at all, even if the machine stops half way.
+    """Write ``data`` to ``path`` whole or not at all, even if the machine stops half way.
 
-    A temporary file in the same directory, flushed to disk and renamed; a killed process leaves
-    at most a ``.*.tmp`` behind, which every reader ignores.
+    The data go to a temporary file in the same directory, which is flushed to disk and renamed. A
+    killed process leaves at most a file ``.*.tmp`` behind, which every reader ignores.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:

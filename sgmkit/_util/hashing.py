@@ -1,4 +1,4 @@
-"""Hashes that name cells, runs and weights: sixteen hexadecimal digits of a SHA-256."""
+"""Hashes that name cells, runs and weights: the first 16 hexadecimal digits of a SHA-256."""
 
 import hashlib
 import json
@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 
 def describe_hash(cell: Mapping[str, Any]) -> str:
-    """Sixteen hexadecimal digits of a cell's description: SHA-256 of its canonical JSON.
+    """Hash of a cell's description: the first 16 hexadecimal digits of the SHA-256 of its JSON.
 
-    The order of keys does not matter at any depth; the order of list items does.
+    The order of keys does not matter at any depth; the order of list items does. Stored results are
+    looked up by this hash: it must never change.
+
+    Raises:
+        BadValue: for a number that is not finite.
     """
     for key, value in cell.items():
         try:
@@ -26,7 +30,7 @@ def describe_hash(cell: Mapping[str, Any]) -> str:
 
 
 def fingerprint(state: "dict[str, Tensor]") -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of tensors: names, types, shapes and bytes."""
+    """Hash of tensors by their names, dtypes, shapes and bytes: 16 digits as `describe_hash`."""
     import torch
 
     digest = hashlib.sha256()

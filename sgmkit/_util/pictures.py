@@ -1,4 +1,4 @@
-"""Pictures of samples: a grid of images or points, and the way from noise to image."""
+"""Pictures of samples: a grid of images, a plot of points, and their way from noise to data."""
 
 import io
 import math
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE = 32
-"""Least pixels along an image's side: smaller ones are enlarged by a whole factor."""
+"""Smallest side of an image in pixels: smaller images are enlarged by a whole factor."""
 
 Range = tuple[float, float] | None
+"""Values of the data that are shown as black and white; None for those of the samples."""
 
 
 def save_grid(x: Tensor, path: str | Path, value_range: Range = None) -> None:
-    """A PNG of samples ``x (n, *event)``: images in a grid, two-dimensional data as points.
+    """Write a PNG of samples: images in a grid, two-dimensional data as points.
 
     Args:
-        x: samples; events ``(1, H, W)``, ``(3, H, W)`` or ``(2,)``.
-        path: of the file.
-        value_range: of the data, shown from black to white; what lies beyond is clamped.
+        x: samples, ``(n, *event)`` with an event ``(1, H, W)``, ``(3, H, W)`` or ``(2,)``.
+        path: the file to write; its directory is created.
+        value_range: values shown as black and white; values beyond are clamped.
 
     Raises:
-        BadValue: for events that have no picture.
+        BadValue: for any other event.
     """
     data = io.BytesIO()
     if x.shape[1:] == (2,):
@@ -47,14 +48,16 @@ def save_grid(x: Tensor, path: str | Path, value_range: Range = None) -> None:
 def save_strip(
     times: Sequence[float], x: Tensor, path: str | Path, value_range: Range = None
 ) -> None:
-    """A PNG of the way of samples from noise to data: images in rows, points as lines.
+    """Write a PNG of samples on their way from noise to data.
+
+    A row of images for each sample, with a column for each time; two-dimensional data as lines.
 
     Args:
-        times: of the columns, decreasing.
-        x: phase 0 of the states, ``(n, len(times), *event)``. A column beyond the range of the
-            data (a VE state of standard deviation 50) is shrunk into it.
-        path: of the file.
-        value_range: of the data.
+        times: the times of the columns, decreasing.
+        x: phase 0 of the states, ``(n, len(times), *event)``. A column whose values exceed the
+            range (as VE states of standard deviation 50 do) is shrunk into it.
+        path: the file to write; its directory is created.
+        value_range: values shown as black and white; None for -1 and 1.
     """
     figure = _lines(times, x) if x.shape[2:] == (2,) else _strip(times, x, value_range)
     data = io.BytesIO()
@@ -63,6 +66,7 @@ def save_strip(
 
 
 def _strip(times: Sequence[float], x: Tensor, value_range: Range) -> "Figure":
+    """Images: a row for each sample, a column for each time."""
     from matplotlib.figure import Figure
 
     rows, columns = x.shape[:2]
@@ -71,12 +75,11 @@ def _strip(times: Sequence[float], x: Tensor, value_range: Range) -> "Figure":
     low, high = value_range or (-1.0, 1.0)
     middle, reach = (low + high) / 2, (high - low) / 2
     for j, t in enumerate(times):
-        apart = x[:, j].cpu().float() - middle
-        most = float(torch.quantile(apart.abs().flatten()[:100_000], 0.98))
-        shown = middle + apart / max(1.0, most / reach)
-        for panel, image in zip(
-            axes[:, j], _pixels(shown, (low, high), enlarge=False), strict=True
-        ):
+        deviation = x[:, j].cpu().float() - middle
+        largest = float(torch.quantile(deviation.abs().flatten()[:100_000], 0.98))
+        shrunk = middle + deviation / max(1.0, largest / reach)
+        images = _pixels(shrunk, (low, high), enlarge=False)
+        for panel, image in zip(axes[:, j], images, strict=True):
             panel.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
             panel.set_axis_off()
         axes[0][j].set_title(f"t = {t:.2g}", fontsize=8)
@@ -85,6 +88,7 @@ def _strip(times: Sequence[float], x: Tensor, value_range: Range) -> "Figure":
 
 
 def _lines(times: Sequence[float], x: Tensor) -> "Figure":
+    """Points: a line for each sample, from its first time to its last."""
     figure, axes = _points()
     for line in x.cpu():
         axes.plot(*line.T.tolist(), linewidth=0.8, alpha=0.7)
@@ -102,7 +106,7 @@ def _write(path: str | Path, data: io.BytesIO) -> None:
 
 
 def _pixels(x: Tensor, value_range: Range, enlarge: bool = True) -> Tensor:
-    """Images ``(n, H, W)`` or ``(n, H, W, 3)`` uint8 from ``x (n, C, H, W)``."""
+    """Pixels ``(n, H, W)`` or ``(n, H, W, 3)``, uint8, of ``x (n, C, H, W)`` with C = 1 or 3."""
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise BadValue(f"samples of shape {tuple(x.shape[1:])} have no picture; write them as .npz")
     low, high = value_range or (float(x.min()), float(x.max()))
@@ -114,7 +118,7 @@ def _pixels(x: Tensor, value_range: Range, enlarge: bool = True) -> Tensor:
 
 
 def _tiled(images: Tensor, gap: int = 2) -> Tensor:
-    """One image of them all, about as wide as high, on white."""
+    """One image that holds all of ``images (n, H, W)`` or ``(n, H, W, 3)``, about a square."""
     n, height, width = images.shape[:3]
     columns = math.ceil(math.sqrt(n * height / width))
     rows = math.ceil(n / columns)

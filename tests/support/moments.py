@@ -1,4 +1,4 @@
-"""Moment ODEs and processes, for the tests of SDEs."""
+"""Moments of processes by independent means: their ODEs, closed forms, and many digits."""
 
 import mpmath as mp
 import numpy as np
@@ -30,7 +30,7 @@ ANY = EVERY | {"twisting": Twisting(), "flow": Flow(), "still": Still()}
 
 
 def moment_odes(sde, begin, end, start):
-    """Phi and S at ``end`` from the process's own F and D."""
+    """Phi and S at ``end`` by scipy's ODE solver, from F and D of the process."""
     k = sde.phases
 
     def slope(t, y):
@@ -87,7 +87,7 @@ DIGITS = (
 
 
 def exact_noise(sde, t):
-    """Variance given u_0, written out, of the processes of one phase."""
+    """Variance of u_t given u_0 for the processes of one phase, from the papers' formulas."""
     t = mp.mpf(t)
     if isinstance(sde, VE):
         ratio = mp.mpf(sde.sigma_max) / mp.mpf(sde.sigma_min)

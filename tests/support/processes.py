@@ -1,4 +1,4 @@
-"""Forward processes for the tests: the built-ins, and stranger ones of up to three phases."""
+"""Forward processes for the tests: those of our plugin, and unusual ones of up to three phases."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Third(ClockedSDE):
     """Third-order Langevin: noise reaches the data through two phases.
 
     The defaults are critically damped (Shi & Liu 2024, lambda = -sqrt 3); a small friction makes
-    the driven channel's share of the data change its sign.
+    the coefficient of the data in the driven phase change its sign.
     """
 
     first: float = 1.0
@@ -80,7 +80,7 @@ class Psld(ClockedSDE):
 
 
 class General(LinearSDE):
-    """A clocked process that tells F and D only."""
+    """A clocked process reduced to F and D, so that its moments must be integrated."""
 
     def __init__(self, inner: ClockedSDE, substeps: int = 512):
         self.inner, self.substeps = inner, substeps
@@ -95,7 +95,7 @@ class General(LinearSDE):
 
 
 class Twisting(LinearSDE):
-    """F(t) and F(s) do not commute: no clock has this one."""
+    """A process whose F(t) and F(s) do not commute: it is no `ClockedSDE`."""
 
     phases = 2
     start_cov = ((0.02, 0.005), (0.005, 0.1))

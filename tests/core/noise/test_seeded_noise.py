@@ -1,4 +1,4 @@
-"""Counter-based noise: addressing (who gets which number), law, independence, replay, errors."""
+"""Counter-based noise: which number a sample gets, views, streams, and errors."""
 
 import math
 import subprocess
@@ -249,9 +249,6 @@ def test_the_global_generator_is_untouched():
     for _ in range(5):
         noise.stream("a").select(torch.tensor([1])).uniform(zeros(1, 3))
     assert torch.equal(torch.random.get_rng_state(), before)
-
-
-# --- Recorded noise -------------------------------------------------------------------------
 
 
 # --- Errors ---------------------------------------------------------------------------------

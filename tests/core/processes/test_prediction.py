@@ -1,4 +1,4 @@
-"""What networks answer, as noise: identities in plain Gaussian algebra, for every process."""
+"""Noise from each target of a network: identities in plain Gaussian algebra, for every process."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-r"""``inputs=statistic``: all that a state says of the data is one sum of its phases."""
+r"""``inputs=statistic``: the network sees one sum of the phases, a sufficient statistic."""
 
 import math
 

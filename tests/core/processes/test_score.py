@@ -1,4 +1,4 @@
-"""Noise, scores, denoising, mixed scores and weights, against brute-force Gaussian algebra."""
+"""Score, posterior mean and mixed scores from noise, against brute-force Gaussian algebra."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Every process against its moment ODEs and the formulas of the papers."""
+"""Every process against its moment ODEs, and its prior against the stationary law."""
 
 import numpy as np
 import pytest

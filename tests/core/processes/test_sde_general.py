@@ -1,4 +1,4 @@
-"""Processes without a closed form, the flow of one data point, and errors."""
+"""Processes without a closed form, whose moments are integrated."""
 
 import math
 

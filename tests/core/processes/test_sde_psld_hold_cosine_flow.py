@@ -1,4 +1,4 @@
-"""PSLD, HOLD, the cosine schedule and the linear flow: their laws, solvers on them, training."""
+"""PSLD, HOLD, the cosine schedule and the linear flow: moments, solvers on them, training."""
 
 import math
 
