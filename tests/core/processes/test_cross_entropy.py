@@ -403,7 +403,7 @@ def test_state_at_the_cut_off():
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_law_given_the_start_is_another(name):
+def test_law_conditioned_on_the_start_is_another(name):
     """Denoising matching is of u_t given u_0: where that is more than z, its loss is too large."""
     sde, noise = PROCESSES[name], SeededNoise(0, range(4))
     model = normal_prior(sde, None, (1,), matching="dsm")

@@ -179,7 +179,7 @@ def test_denoising_is_gaussian_conditioning(name, data_var):
 
 
 @pytest.mark.parametrize("name", [n for n in EVERY if n != "underdamped"])
-def test_denoising_is_exact_given_the_exact_noise(name):
+def test_denoising_with_the_exact_noise_is_exact(name):
     """Nothing is assumed of the data: x itself comes back from u and the driven noise."""
     sde = EVERY[name]
     times = f64([0.01, 0.3, 0.9]) * sde.horizon
