@@ -1,4 +1,4 @@
-"""`sgmkit bench`: what the command line says, as a plan; then its cells."""
+"""`sgmkit bench`: the options become a plan, and the plan is run."""
 
 import shlex
 import sys
@@ -7,65 +7,158 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgmkit.cli.progress import progress
-from sgmkit.cli.values import one_of, positive, positives, whole, wholes
+from sgmkit.cli.values import (
+    PositiveNumbers,
+    WholeNumbers,
+    choice,
+    positive_number,
+    positive_numbers,
+    whole_number,
+    whole_numbers,
+)
 from sgmkit.errors import BadValue, UserError
 from sgmkit.registry import defaults
 from sgmkit.training.allocator import keep_memory
 
 if TYPE_CHECKING:
     from sgmkit.benching.plan import Plan
+    from sgmkit.benching.runner import Tally
     from sgmkit.benching.subject import Subject
     from sgmkit.registry import Resolved
 
-NFE, TOL = "10,20,50,100", "1e-3"
+NFE = WholeNumbers((10, 20, 50, 100))
+TOLERANCES = PositiveNumbers((1e-3,))
+OUT = "results"
+"""Defaults of ``--nfe``, ``--tol`` and ``--out``; `--convergence` has its own."""
 
 
 def bench_command(
     ctx: typer.Context,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Trained runs; all of ./runs by default."),
+        typer.Argument(
+            metavar="[RUN]...", help="Run directories to compare; by default all in ./runs."
+        ),
     ] = None,
     *,
-    solvers: Annotated[str, typer.Option(help="Solvers with options: euler,heun:churn=0.5.")],
+    solvers: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help="Solvers, with options or without: euler,heun:churn=0.5."
+        ),
+    ],
     nfe: Annotated[
-        str, typer.Option(metavar="N,N,...", help=f"Budgets in network calls ({NFE}).")
-    ] = "",
-    steps: Annotated[str, typer.Option(metavar="N,N,...", help="Budgets in steps instead.")] = "",
-    tol: Annotated[
-        str | None,
-        typer.Option(metavar="X,X,...", help="Tolerances of adaptive solvers.", show_default=TOL),
+        WholeNumbers | None,
+        typer.Option(
+            metavar="N,N,...",
+            parser=whole_numbers,
+            help="Budgets in network evaluations for each sample.",
+            show_default="10,20,50,100",
+        ),
     ] = None,
-    grid: Annotated[str, typer.Option(help="Time grids.", show_default="logsnr")] = defaults.GRID,
+    steps: Annotated[
+        WholeNumbers | None,
+        typer.Option(
+            metavar="N,N,...",
+            parser=whole_numbers,
+            help="Budgets in steps of the solver, in place of --nfe.",
+            show_default=False,
+        ),
+    ] = None,
+    tol: Annotated[
+        PositiveNumbers | None,
+        typer.Option(
+            metavar="X,X,...",
+            parser=positive_numbers,
+            help="Tolerances of adaptive solvers.",
+            show_default="1e-3",
+        ),
+    ] = None,
+    grid: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Time grids.", show_default="logsnr")
+    ] = defaults.GRID,
     t_min: Annotated[
-        str, typer.Option(metavar="T", help="Where grids end (the model's own).")
-    ] = "",
-    last: Annotated[str, typer.Option(help="Last-step rule: none or mean.")] = "none",
-    start: Annotated[str, typer.Option(help="Start: prior or exact.")] = "prior",
-    images: Annotated[str, typer.Option(help="Of a decoder: its mean, or a sample.")] = "mean",
+        float | None,
+        typer.Option(
+            metavar="T",
+            parser=positive_number,
+            help="Time at which grids end.",
+            show_default="the model's own",
+        ),
+    ] = None,
+    last: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            parser=choice("none", "mean"),
+            help="After the last step: none, or mean, the posterior mean of the data.",
+        ),
+    ] = "none",
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            parser=choice("prior", "exact"),
+            help="Draw u_T from the prior, or from its exact law where the model knows it.",
+        ),
+    ] = "prior",
+    images: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            parser=choice("mean", "sample"),
+            help="Of a decoder's law of images: its mean, or a sample.",
+        ),
+    ] = "mean",
     evaluators: Annotated[
         str,
         typer.Option(
-            help="Who looks at the samples (FID and likelihood of trained images; else distances, "
-            "the solver's error, likelihood)."
+            metavar="NAME,...",
+            help="What is measured. By default FID and likelihood for runs on images, distances "
+            "to data and likelihood for other runs, and the solver's own error as well for exact "
+            "models.",
         ),
     ] = "",
-    samples: Annotated[str, typer.Option(metavar="N", help="Samples in each cell.")] = "1000",
-    seeds: Annotated[str, typer.Option(metavar="N", help="Seeds in each cell.")] = "3",
+    samples: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(2), help="Samples in each cell.")
+    ] = 1000,
+    seeds: Annotated[
+        int,
+        typer.Option(metavar="N", parser=whole_number(1), help="Seeds that each cell is run with."),
+    ] = 3,
     model: Annotated[
-        str, typer.Option(help="A model that needs no training, in place of runs (exact).")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A model that needs no training, to compare in place of runs.",
+            show_default="exact",
+        ),
     ] = "",
-    sde: Annotated[str, typer.Option(help="Its forward processes with options (vp,cld).")] = "",
-    data: Annotated[str, typer.Option(help="Its data sets (eight-gaussians).")] = "",
+    sde: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help="Forward processes of --model.", show_default="vp,cld"
+        ),
+    ] = "",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help="Data sets of --model.", show_default="eight-gaussians"
+        ),
+    ] = "",
     out: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Where results go.", show_default="results"),
+        typer.Option(metavar="DIR", help="Directory of the results.", show_default=OUT),
     ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
             "--fresh", metavar="", help="Compute stored cells again, say after a change of code."
         ),
+    ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option("--traceback", metavar="", help="Print the full traceback of each failure."),
     ] = False,
     convergence: Annotated[
         bool,
@@ -83,33 +176,31 @@ def bench_command(
         return
     if nfe and steps:
         raise BadValue("give --nfe or --steps, not both")
-    one_of("--last", last, ("none", "mean"))
-    one_of("--start", start, ("prior", "exact"))
-    one_of("--images", images, ("mean", "sample"))
-    # Names and values first, in words of their kind; only then anything that imports torch.
-    axes = {
-        "nfe": wholes("--nfe", nfe or NFE) if not steps else [],
-        "steps": wholes("--steps", steps) if steps else [],
-        "tol": positives("--tol", TOL if tol is None else tol),
-        "t_min": positive("--t-min", t_min) if t_min else None,
-        "samples": whole("--samples", samples, 2),
-        "seeds": whole("--seeds", seeds, 1),
-    }
     if out == "":
         raise BadValue("--out takes the name of a directory, not ''")
-    chosen = {
-        "solvers": _resolved("solver", solvers),
-        "grids": _resolved("grid", grid),
-    }
-    judges = _resolved("evaluator", evaluators) if evaluators else []
+    # Names first; only then anything that imports torch.
+    resolved_solvers, resolved_grids = _resolved("solver", solvers), _resolved("grid", grid)
+    resolved_evaluators = _resolved("evaluator", evaluators) if evaluators else []
     subjects = _subjects(runs or [], model, sde, data)
-    chosen["evaluators"] = judges or _judges(subjects)
 
     from sgmkit.benching.plan import Plan
     from sgmkit.models import SamplingRules
 
     rules: dict[str, Any] = {"last": last, "start": start, "images": images}
-    _bench(Plan(subjects, **chosen, **axes, rules=SamplingRules(**rules)), out or "results", fresh)
+    plan = Plan(
+        subjects,
+        resolved_solvers,
+        resolved_grids,
+        resolved_evaluators or _default_evaluators(subjects),
+        nfe=() if steps else nfe or NFE,
+        steps=steps or (),
+        tol=tol or TOLERANCES,
+        t_min=t_min,
+        rules=SamplingRules(**rules),
+        samples=samples,
+        seeds=seeds,
+    )
+    _bench(plan, out or OUT, fresh, traceback)
 
 
 def _convergence(
@@ -117,8 +208,8 @@ def _convergence(
     solvers: str,
     sde: str,
     data: str,
-    nfe: str,
-    tol: str | None,
+    nfe: WholeNumbers | None,
+    tol: PositiveNumbers | None,
     out: str | None,
 ) -> None:
     from sgmkit.cli import convergence
@@ -126,33 +217,44 @@ def _convergence(
     convergence.check_flags(ctx)
     if out == "":
         raise BadValue("--out takes a directory or the name of a picture, not ''")
-    chosen = _resolved("solver", solvers), _resolved("sde", sde or defaults.EXACT_SDES)
-    sets = _resolved("dataset", data or defaults.CONVERGENCE_DATASET)
-    convergence.measure_convergence(*chosen, sets, nfe, tol, out or convergence.OUT)
+    convergence.measure_convergence(
+        _resolved("solver", solvers),
+        _resolved("sde", sde or defaults.EXACT_SDES),
+        _resolved("dataset", data or defaults.CONVERGENCE_DATASET),
+        nfe or convergence.NFE,
+        tol or convergence.TOLERANCES,
+        out or convergence.OUT,
+    )
 
 
 def _subjects(runs: list[str], model: str, sde: str, data: str) -> "list[Subject]":
-    """The runs that were named; the models that were asked for; all runs there are; a default."""
+    """The named runs; or ``model`` on each SDE and data set; or all runs there are; or the exact
+    model on its defaults.
+    """
     from sgmkit.training.run import RUNS, Run, find_runs
 
-    asked = model or sde or data
-    if runs and asked:
+    names_model = bool(model or sde or data)
+    if runs and names_model:
         raise BadValue("a run has its model, sde and data: name runs, or --model, --sde and --data")
-    found = [Run(path) for path in runs] if runs else [] if asked else find_runs(RUNS)
-    processes = [] if found else _resolved("sde", sde or defaults.EXACT_SDES)
-    sets = [] if found else _resolved("dataset", data or defaults.EXACT_DATASET)
+    trained = [Run(path) for path in runs]
+    if not runs and not names_model:
+        trained = find_runs(RUNS)
+    processes = [] if trained else _resolved("sde", sde or defaults.EXACT_SDES)
+    sets = [] if trained else _resolved("dataset", data or defaults.EXACT_DATASET)
 
     from sgmkit.benching.subject import Subject, on_shared_data
 
     name = model or defaults.EXACT_MODEL
     exact = [Subject.of(name, process, law) for law in sets for process in processes]
-    return on_shared_data([Subject.trained(run) for run in found] or exact)
+    return on_shared_data([Subject.trained(run) for run in trained] or exact)
 
 
-def _judges(subjects: "list[Subject]") -> "list[Resolved]":
-    """By default: FID on a classifier of the runs' own images and likelihood, else distances.
+def _default_evaluators(subjects: "list[Subject]") -> "list[Resolved]":
+    """For runs on images FID and likelihood, for other runs distances to data and likelihood; for
+    exact models the solver's own error too.
 
-    Images in colour, and runs on several data sets, get the field's Inception features.
+    FID takes the features of a classifier of the runs' own images, if they are grey and of one
+    data set, else those of the field's Inception network.
     """
     from sgmkit.registry import resolve
 
@@ -161,23 +263,30 @@ def _judges(subjects: "list[Subject]") -> "list[Resolved]":
     events = [subject.event for subject in subjects]
     if any(len(event) != 3 for event in events):
         return _resolved("evaluator", defaults.VECTOR_EVALUATORS)
-    sets = {subject.data.label: subject.data for subject in subjects}
-    grey = len(sets) == 1 and events[0][0] == 1
-    law = next(iter(sets.values())).describe()
-    classifier = {"name": defaults.GREY_EXTRACTOR, "data": law}
-    extractor = classifier if grey else {"name": defaults.COLOUR_EXTRACTOR}
+    descriptions = {subject.data.label: subject.data.describe() for subject in subjects}
+    description, *others = descriptions.values()
+    channels = events[0][0]
+    extractor: dict[str, Any] = {"name": defaults.COLOUR_EXTRACTOR}
+    if channels == 1 and not others:
+        extractor = {"name": defaults.GREY_EXTRACTOR, "data": description}
     fid = resolve("evaluator", {"name": defaults.IMAGE_EVALUATOR, "extractor": extractor})
     return [fid, *_resolved("evaluator", defaults.LIKELIHOOD)]
 
 
 def _resolved(kind: str, text: str) -> "list[Resolved]":
+    """The components of a list such as ``euler,heun:churn=0.5``."""
     from sgmkit.registry import resolve
     from sgmkit.registry.options import parse_list
 
-    return [resolve(kind, {"name": name, **given}) for name, given in parse_list(text)]
+    return [resolve(kind, {"name": name, **options}) for name, options in parse_list(text)]
 
 
-def _bench(plan: "Plan", out: str, fresh: bool) -> None:
+def _bench(plan: "Plan", out: str, fresh: bool, traceback: bool) -> None:
+    """Run a plan and print what became of its cells.
+
+    Raises:
+        typer.Exit: status 1, if a cell failed.
+    """
     from sgmkit.benching.runner import Tally, run
     from sgmkit.benching.store import Store
 
@@ -193,19 +302,26 @@ def _bench(plan: "Plan", out: str, fresh: bool) -> None:
         with progress() as show:
             run(plan, Store(out), watch, tally, fresh)
     except KeyboardInterrupt:
-        if not total:  # the cells are not even known
+        if not total:  # it is not even known how many cells there are
             raise
-        kept = tally.computed + tally.found + tally.inapplicable + tally.failed
+        stored = tally.computed + tally.found + tally.inapplicable + tally.failed
         raise UserError(
-            f"interrupted: {kept} of {total} cells are in '{out}'; "
+            f"interrupted: {stored} of {total} cells are in '{out}'; "
             "the same command goes on from there"
         ) from None
+    _print_failures(tally, traceback)
+    counts = f"{tally.computed} computed, {tally.found} found, {tally.inapplicable} not applicable"
+    path = "" if out == OUT else f" {shlex.quote(out)}"
+    print(f"{total} cells: {counts}, {tally.failed} failed (sgmkit report{path} shows them)")
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+def _print_failures(tally: "Tally", traceback: bool) -> None:
+    """One line on standard error for each reason, with the traceback of its first cell."""
     for reason, failure in tally.failures.items():
         first, *more = failure.labels
         others = f" and {len(more)} more" if more else ""
         print(f"failed: {reason} ({first}{others})", file=sys.stderr)
-    counts = f"{tally.computed} computed, {tally.found} found, {tally.inapplicable} not applicable"
-    where = "" if out == "results" else f" {shlex.quote(out)}"
-    print(f"{total} cells: {counts}, {tally.failed} failed (sgmkit report{where} shows them)")
-    if tally.failed:
-        raise typer.Exit(1)
+        if traceback and failure.traceback:
+            print(failure.traceback, end="", file=sys.stderr)

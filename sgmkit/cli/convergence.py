@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from sgmkit.cli.progress import progress
-from sgmkit.cli.values import positives, wholes
+from sgmkit.cli.values import PositiveNumbers, WholeNumbers
 from sgmkit.errors import BadValue, UserError
 
 if TYPE_CHECKING:
     from sgmkit.convergence import Curve
     from sgmkit.registry import Resolved
 
-NFE = "8,16,32,64,128"
-TOLERANCES = "1e-2,1e-3,1e-4,1e-5"
+NFE = WholeNumbers((8, 16, 32, 64, 128))
+TOLERANCES = PositiveNumbers((1e-2, 1e-3, 1e-4, 1e-5))
 OUT = "convergence"
 """Defaults of ``--nfe``, ``--tol`` and ``--out`` here."""
 TAKEN = ("convergence", "solvers", "sde", "data", "nfe", "tol", "out")
@@ -40,8 +40,8 @@ def measure_convergence(
     solvers: "list[Resolved]",
     sdes: "list[Resolved]",
     sets: "list[Resolved]",
-    nfe: str,
-    tol: str | None,
+    nfe: Sequence[int],
+    tol: Sequence[float],
     out: str,
 ) -> None:
     """Measure, print and write; a solver that raises becomes a row with its reason.
@@ -49,8 +49,6 @@ def measure_convergence(
     Raises:
         typer.Exit: status 1, if a solver raised.
     """
-    budgets = wholes("--nfe", nfe or NFE)
-    tolerances = positives("--tol", TOLERANCES if tol is None else tol)
     if len(sets) > 1:
         raise BadValue("--convergence takes one --data set at a time")
     picture = _picture(out)
@@ -58,7 +56,7 @@ def measure_convergence(
     from sgmkit.benching.store import Store
 
     Store(picture.parent).check_writable()
-    measured = _measured(solvers, sdes, sets[0], budgets, tolerances)
+    measured = _measured(solvers, sdes, sets[0], nfe, tol)
 
     from sgmkit.convergence import render
 

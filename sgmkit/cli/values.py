@@ -6,7 +6,7 @@ A command annotates an option with the type that it gets and names the reader th
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 
@@ -97,33 +97,3 @@ def _words(text: str | Sequence[object]) -> Sequence[object]:
 def _listed(choices: Sequence[str]) -> str:
     *others, last = choices
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def whole(option: str, text: str, least: int) -> int:
-    """A whole number of at least ``least``."""
-    return _plain(option, whole_number(least), text)
-
-
-def wholes(option: str, text: str) -> list[int]:
-    """Whole numbers of at least 1, separated by commas."""
-    return list(_plain(option, whole_numbers, text))
-
-
-def positive(option: str, text: str) -> float:
-    """A positive number."""
-    return _plain(option, positive_number, text)
-
-
-def positives(option: str, text: str) -> list[float]:
-    """Positive numbers, separated by commas."""
-    return list(_plain(option, positive_numbers, text))
-
-
-one_of = check_choice
-
-
-def _plain(option: str, reader: Callable[[str], Any], text: str) -> Any:
-    try:
-        return reader(text)
-    except NotAccepted as error:
-        raise BadValue(f"{option} takes {error.message}") from None

@@ -74,6 +74,19 @@ def test_failures_are_told_once_and_end_in_status_one(broken, capsys):
     ]
 
 
+def test_the_traceback_of_a_failure_is_printed_where_it_is_asked_for(broken, capsys):
+    assert main([*BENCH, "--solvers", "bad,ddim", "--nfe", "4,8", "--traceback"]) == 1
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first.startswith("failed: RuntimeError: no luck today (tw_bad/parts.py:3) (")
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "RuntimeError: no luck today"
+    assert any("tw_bad/parts.py" in line and "line 3, in solve" in line for line in lines)
+    assert lines.count(lines[0]) == 1  # one reason, two cells
+    # A failure is tried again: its traceback is there whenever somebody wants to see it.
+    assert main([*BENCH, "--solvers", "bad", "--traceback"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_an_evaluator_without_metrics_is_told_what_to_write(broken, capsys):
     assert main([*BENCH, "--solvers", "ddim", "--evaluators", "mute"]) == 2
     assert capsys.readouterr().err == (

@@ -27,7 +27,7 @@ def test_a_report_takes_its_form_from_the_name_of_the_file(capsys):
     assert main(["report", "--out", "a.xyz"]) == 2
     assert capsys.readouterr().err == (
         "sgmkit: --out 'a.xyz' ends in none of .txt, .md, .tex, .csv, .json, .html, .png, .svg, "
-        ".pdf; say --format\n"
+        ".pdf; name the format with --format\n"
     )
     assert main(["report", "--out", "a.xyz", "--format", "csv"]) == 0
     assert Path("a.xyz").read_text() == Path("a.csv").read_text()

@@ -1,100 +1,75 @@
-"""`sgmkit bench` on trained runs: which runs, judged by whom, and what their rows say."""
-
-from pathlib import Path
-from types import SimpleNamespace
+"""Subjects: by name, and in memory."""
 
 import pytest
 from support.train_fixtures import train
 
-from sgmkit.benching.results import load_results
-from sgmkit.cli import app as cli
-from sgmkit.cli.bench import _judges
-from sgmkit.registry import resolve
-
-QUICK = [
-    *("bench", "--solvers", "euler,ddim", "--nfe", "3", "--samples", "20", "--seeds", "2"),
-    *("--evaluators", "energy-distance"),
-]
+from sgmkit import resolve
+from sgmkit.benching.subject import Subject, on_shared_data
+from sgmkit.errors import BadValue, UnknownName, UserError
 
 
-def rows(out: str = "results"):
-    frame = load_results(out)
-    return frame[frame.scope == "cell"]
-
-
-def test_all_runs_by_default_or_those_named(tiny, capsys):
-    train(out="runs/one")
-    train("--seed", "1", out="runs/two")
-    assert cli.main(QUICK) == 0
-    found = rows()
-    assert set(found.run) == {"one@12", "two@12"}
-    assert set(found.seed) == {0, 1}
-    assert (found.nfe == 3).all()
-    assert found.value.nunique() == 8  # two runs, two solvers, two seeds
-    assert cli.main([*QUICK, "runs/two", "--out", "named"]) == 0
-    assert set(rows("named").run) == {"two@12"}
-    capsys.readouterr()
-    assert cli.main(QUICK) == 0
-    assert " 0 computed" in capsys.readouterr().out
-
-
-def test_more_training_is_another_subject(tiny, capsys):
-    run = train(out="runs/one")
-    assert cli.main(QUICK) == 0
-    assert cli.main(["train", "--resume", "--steps", "16", "--out", str(run.path)]) == 0
-    assert cli.main(QUICK) == 0
-    found = rows()
-    assert len(found) == 8  # the rows of the weights before stay
-    assert found.hash.nunique() == 8
-    assert found.value.nunique() == 8
-    assert set(found.run) == {"one@12", "one@16"}  # or a report would take them for one
-    capsys.readouterr()
-    assert cli.main(QUICK) == 0
-    assert " 0 computed" in capsys.readouterr().out
-
-
-def test_a_run_has_its_parts(tiny, capsys):
-    train(out="runs/one")
-    capsys.readouterr()
-    for words in (["--sde", "vp"], ["--data", "digits"], ["--model", "exact"]):
-        assert cli.main([*QUICK, "runs/one", *words]) == 2
-        assert capsys.readouterr().err == (
-            "sgmkit: a run has its model, sde and data: name runs, or --model, --sde and --data\n"
-        )
-    assert cli.main([*QUICK, "runs/none"]) == 2
-    assert capsys.readouterr().err == (
-        "sgmkit: 'runs/none' is not a run directory (no experiment.toml); sgmkit train makes one\n"
+def test_an_exact_model_is_described_by_its_parts():
+    loaded = Subject.of("exact", "vp:beta_max=9", "two-moons").load()
+    assert loaded.describe() == {
+        "model": loaded.subject.model.describe(),
+        "run": "",
+        "dtype": "float64",
+    }
+    columns = loaded.columns(resolve("solver", "heun"))
+    assert (columns["model"], columns["sde"], columns["data"]) == (
+        "exact",
+        "vp:beta_max=9",
+        "two-moons",
     )
-    assert not Path("results").exists()
+    assert (columns["run"], columns["device"], columns["dtype"]) == ("", "cpu", "float64")
 
 
-def subject(data: str, event: tuple[int, ...], trained: bool = True) -> SimpleNamespace:
-    source = "run" if trained else None
-    return SimpleNamespace(source=source, event=event, data=resolve("dataset", data))
+def test_a_run_is_described_by_its_weights_and_its_data(tiny):
+    run = train(out="runs/one")
+    loaded = Subject.trained(run).load()
+    assert loaded.content == run.content
+    description = loaded.describe()
+    assert description["run"] == run.content
+    assert description["data"] == run.experiment.data.describe()
+    assert loaded.columns()["run"] == "one@12"
+    assert not any(p.requires_grad for p in loaded.model.parameters())
 
 
-GREY, COLOUR = (1, 8, 8), (3, 32, 32)
-JUDGES = {
-    "own classifier": ([("digits", GREY), ("digits", GREY)], ["fid[classifier]", "nll"]),
-    "two data sets": ([("digits", GREY), ("mnist", (1, 28, 28))], ["fid[inception]", "nll"]),
-    "colour": ([("folder:root=x", COLOUR)], ["fid[inception]", "nll"]),
-    "vectors": ([("eight-gaussians", (2,))], ["sliced-wasserstein", "energy-distance", "nll"]),
-    "exact": (
-        [("digits", GREY, False)],
-        ["sliced-wasserstein", "energy-distance", "trajectory", "nll"],
-    ),
-}
+def test_grids_end_at_the_models_cut_off_or_at_a_time_of_their_own():
+    loaded = Subject.of("exact", "vp", "two-moons").load()
+    assert loaded.t_min(None) == loaded.model.t_min == 1e-3
+    assert loaded.t_min(0.02) == 0.02
+    for t_min in (1.0, 2.0, -0.5):
+        with pytest.raises(BadValue, match=r"t_min of 'vp' must lie between 0 and 1"):
+            loaded.t_min(t_min)
 
 
-@pytest.mark.parametrize("case", JUDGES)
-def test_who_judges_by_default(case):
-    subjects, wanted = JUDGES[case]
-    judges = _judges([subject(*words) for words in subjects])
-    names = []
-    for judge in judges:
-        told = judge.describe()
-        within = f"[{told['extractor']['name'].split('/')[1]}]" if "extractor" in told else ""
-        names.append(told["name"].split("/")[1] + within)
-    assert names == wanted
-    if case == "own classifier":
-        assert judges[0].describe()["extractor"]["data"]["name"] == "datasets/digits"
+def test_what_is_wrong_is_seen_before_anything_is_loaded(tiny):
+    Subject.of("exact", "vp", "two-moons").check(0.5)
+    with pytest.raises(BadValue, match="must lie between"):
+        Subject.of("exact", "vp", "two-moons").check(1.5)
+    with pytest.raises(BadValue, match="sigma_max"):
+        Subject.of("exact", "ve:sigma_min=60", "two-moons").check(None)
+    run = train(out="runs/one")
+    for path in run.checkpoints():
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(UserError, match="cut short"):
+        Subject.trained(run).check(None)
+
+
+def test_a_model_that_takes_no_data_is_no_subject():
+    with pytest.raises(UnknownName, match="unknown option 'data'"):
+        Subject.of("sgm", "vp", "two-moons")
+
+
+def test_equal_data_sets_are_built_once():
+    subjects = [
+        Subject.of("exact", sde, data)
+        for data in ("8gaussians", "two-moons")
+        for sde in ("vp", "cld")
+    ]
+    shared = on_shared_data(subjects)
+    assert [s.model for s in shared] == [s.model for s in subjects]
+    assert shared[0].data.built is shared[1].data.built
+    assert shared[2].data.built is shared[3].data.built
+    assert shared[0].data.built is not shared[2].data.built
