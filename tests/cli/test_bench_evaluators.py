@@ -33,12 +33,9 @@ def test_what_is_measured_by_default(case):
     names = []
     for evaluator in evaluators:
         description = evaluator.describe()
-        within = (
-            f"[{description['extractor']['name'].split('/')[1]}]"
-            if "extractor" in description
-            else ""
-        )
-        names.append(description["name"].split("/")[1] + within)
+        extractor = description.get("extractor", {}).get("name", "").partition("/")[2]
+        suffix = f"[{extractor}]" if extractor else ""
+        names.append(description["name"].partition("/")[2] + suffix)
     assert names == expected
     if case == "own classifier":
         assert evaluators[0].describe()["extractor"]["data"]["name"] == "datasets/digits"

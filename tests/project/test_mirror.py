@@ -17,7 +17,6 @@ MISNAMED_PENDING: tuple[str, ...] = (
     "cli",
     "convergence",
     "registry",
-    "report",
     "scaffold",
     "sgmkit_datasets",
     "sgmkit_evaluators",
