@@ -5,6 +5,7 @@ __all__ = [
     "Incompatible",
     "IncompleteFile",
     "MissingFiles",
+    "MissingPackage",
     "UnknownName",
     "UserError",
     "last_line",
@@ -33,6 +34,10 @@ class IncompleteFile(UserError):
 
 class MissingFiles(UserError):
     """Files that cannot be obtained; the message says where to put them or how to name them."""
+
+
+class MissingPackage(UserError):
+    """An optional package that is not installed; the message has the line that installs it."""
 
 
 def last_line(error: BaseException) -> str:

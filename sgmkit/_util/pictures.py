@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sgmkit._util.files import write_atomic
+from sgmkit._util.plotting import figure_class
 from sgmkit.errors import BadValue
 
 if TYPE_CHECKING:
@@ -67,10 +68,8 @@ def save_strip(
 
 def _strip(times: Sequence[float], x: Tensor, value_range: Range) -> "Figure":
     """Images: a row for each sample, a column for each time."""
-    from matplotlib.figure import Figure
-
     rows, columns = x.shape[:2]
-    figure = Figure(figsize=(1.1 * columns, 1.1 * rows + 0.3))
+    figure = figure_class()(figsize=(1.1 * columns, 1.1 * rows + 0.3))
     axes = figure.subplots(rows, columns, squeeze=False)
     low, high = value_range or (-1.0, 1.0)
     middle, reach = (low + high) / 2, (high - low) / 2
@@ -139,9 +138,7 @@ def _scatter(x: Tensor) -> "Figure":
 
 
 def _points() -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 5), layout="constrained")
+    figure = figure_class()(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel="x[0]", ylabel="x[1]", aspect="equal")
     return figure, axes

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sgmkit._util.plotting import figure_class
 from sgmkit.convergence.curve import Curve, Point
 
 if TYPE_CHECKING:
@@ -28,15 +29,13 @@ def draw(curves: Sequence[Curve]) -> "Figure | None":
     Intervals are 95 %, the floor of chance is dotted in the colour of its curve; grey guides have
     the slopes of the declared orders.
     """
-    from matplotlib.figure import Figure
-
     curves = [curve for curve in curves if _shown(curve.points)]
     if not curves:
         return None
     sdes, names = (list(dict.fromkeys(getattr(c, n) for c in curves)) for n in ("sde", "solver"))
     across, down = min(len(sdes), ACROSS), math.ceil(len(sdes) / ACROSS)
     size = (max(4.4 * across, 6.6), 3.8 * down + 0.3 * math.ceil(len(names) / 2) + 0.6)
-    drawn = Figure(figsize=size, layout="constrained")
+    drawn = figure_class()(figsize=size, layout="constrained")
     panels = drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True).flatten()
     handles: dict[str, Any] = {}
     for panel, sde in zip(panels, sdes, strict=False):

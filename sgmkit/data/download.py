@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from sgmkit._util.locks import locked
 from sgmkit.errors import UserError
 
 TIMEOUT = 15.0
@@ -184,22 +185,18 @@ def _created(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Let one process at a time into the body.
+    """Let one process at a time into the body, where the file system has locks.
 
     The lock is a hidden file beside ``path``. It is deleted while the lock is still held: a
     process that waits for it notices, and takes a new one.
     """
-    from filelock import FileLock
-
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    with _write_errors(path):
-        lock.acquire()
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.unlink(lock.lock_file)
-        lock.release()
+    lock = path.with_name(f".{path.name}.lock")
+    with locked(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()
 
 
 @contextmanager

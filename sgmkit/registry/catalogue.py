@@ -3,6 +3,7 @@
 import importlib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,9 @@ class Registry:
         for option in schema.components:
             values[option.name] = self._part(schema, option, values[option.name])
             if option.name in defaults:
-                defaults[option.name] = self._part(schema, option, defaults[option.name])
+                # A default that cannot be imported is no obstacle for who chose something else.
+                with suppress(UserError):
+                    defaults[option.name] = self._part(schema, option, defaults[option.name])
         source = (offer.plugin.distribution, offer.plugin.version)
         return Resolved(kind, offer.qualified, *source, values, short, defaults, schema)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from sgmkit._util.plotting import figure_class
 from sgmkit.report.grouping import (
     PROTOCOL,
     SUBJECT,
@@ -39,8 +40,6 @@ def draw(entries: Sequence[Entry]) -> "Figure | None":
     its intervals; the floor dashed, with its interval as a band. A value at or below zero, which
     the axis cannot hold, is an arrow that hangs from the upper end of its interval.
     """
-    from matplotlib.figure import Figure
-
     groups = [
         group
         for group in group_entries(e for e in entries if e.scope != "model")
@@ -55,7 +54,7 @@ def draw(entries: Sequence[Entry]) -> "Figure | None":
     }
     places = _places(groups)
     down, across = (1 + max(place) for place in zip(*places, strict=True))
-    figure = Figure(figsize=(4.6 * across, 3.6 * down + 0.7), layout="constrained")
+    figure = figure_class()(figsize=(4.6 * across, 3.6 * down + 0.7), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False)
     panels = [grid[place] for place in places]
     for panel, group in zip(panels, groups, strict=True):

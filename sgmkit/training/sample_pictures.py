@@ -1,10 +1,12 @@
 """Samples of a model in training, drawn with its averaged weights."""
 
+import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from sgmkit._util.pictures import save_grid
-from sgmkit.errors import BadValue, Incompatible
+from sgmkit.errors import BadValue, Incompatible, MissingPackage
 from sgmkit.noise import SeededNoise
 from sgmkit.registry import create, defaults
 from sgmkit.training.state import State
@@ -30,5 +32,13 @@ def draw(state: State, value_range: tuple[float, float] | None, seed: int, path:
     grid = create("grid", defaults.GRID)(model.sde, STEPS, model.t_min)
     with state.averages.in_place(), suppress(BadValue, Incompatible):
         x = model.sample(COUNT, solver, grid, noise).x.float().cpu()
-        save_grid(x, path, value_range)
+        try:
+            save_grid(x, path, value_range)
+        except MissingPackage as reason:
+            _warn_once(f"training goes on without pictures of samples: {reason}")
     model.train()
+
+
+@cache
+def _warn_once(line: str) -> None:
+    print(line, file=sys.stderr)
