@@ -1,4 +1,4 @@
-"""What a decoder's numbers mean: a law of the data, pixel by pixel, given the latents."""
+"""The law of the data given the latents, whose parameters are the decoder's output."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from sgmkit.noise import Noise
 
 @dataclass(frozen=True)
 class Observation(ABC):
-    """A law of items ``(C, *sizes)``, whose pixels are independent given what a decoder told.
+    """A law of an item ``(C, *sizes)``: given the decoder's output, its pixels are independent.
 
     Args:
         event: shape of an item, ``(C, *sizes)``.
 
     Attributes:
-        name: what a user calls it.
-        discrete: whether `log_prob` is of the data's own values, not a density.
+        name: value of the option ``decoder`` that selects the law.
+        discrete: whether `log_prob` is the probability of the data's own values, not a density.
     """
 
     event: tuple[int, ...]
@@ -28,30 +28,32 @@ class Observation(ABC):
 
     @property
     @abstractmethod
-    def numbers(self) -> int:
-        """Numbers that a decoder must give for each pixel."""
+    def out_channels(self) -> int:
+        """Channels of the decoder's output: parameters of the law for each pixel."""
 
     @abstractmethod
-    def log_prob(self, told: Tensor, x: Tensor) -> Tensor:
-        """Of ``x (B, *event)`` given ``told (B, *out_shape)``: nats, ``(B,)``.
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Log-probability of a discrete item, log-density of a continuous one: nats, ``(B,)``.
 
-        The log-probability of a discrete item, the log-density of a continuous one.
+        Args:
+            params: the decoder's output, ``(B, *out_shape)``.
+            x: items, ``(B, *event)``.
         """
 
     @abstractmethod
-    def mean(self, told: Tensor) -> Tensor:
+    def mean(self, params: Tensor) -> Tensor:
         """Mean of the law, ``(B, *event)``, in data units."""
 
     @abstractmethod
-    def sample(self, told: Tensor, noise: Noise) -> Tensor:
-        """A draw, ``(B, *event)``, on the levels where there are some; one sample id a row."""
+    def sample(self, params: Tensor, noise: Noise) -> Tensor:
+        """A draw, ``(B, *event)``; of a discrete law one of its levels. One sample id a row."""
 
     @property
     def out_shape(self) -> tuple[int, ...]:
-        """What a decoder must give for an item: ``(numbers, *sizes)``."""
-        return (self.numbers, *self.event[1:])
+        """Shape of the decoder's output for an item: ``(out_channels, *sizes)``."""
+        return (self.out_channels, *self.event[1:])
 
 
-def wide(told: Tensor) -> Tensor:
-    """In float32 at least, whatever the precision of the decoder."""
-    return told.to(torch.promote_types(told.dtype, torch.float32))
+def at_least_float32(params: Tensor) -> Tensor:
+    """The parameters in float32 or a wider type: a decoder under autocast returns bfloat16."""
+    return params.to(torch.promote_types(params.dtype, torch.float32))

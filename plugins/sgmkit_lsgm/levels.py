@@ -8,19 +8,22 @@ from torch import Tensor
 
 from sgmkit.noise import Noise
 from sgmkit_lsgm import logistic
-from sgmkit_lsgm.law import Observation, wide
+from sgmkit_lsgm.law import Observation, at_least_float32
 
 COMPONENTS = 10
-"""Of the mixture of logistics."""
+"""Number of logistics in a mixture."""
 LEAST_LOG_SCALE = -7.0
-"""Below this a logistic's scale, in data units, gets no smaller (PixelCNN++)."""
+"""Lower limit of the logarithm of a logistic's scale, in data units (PixelCNN++)."""
 
 
 @dataclass(frozen=True)
 class Logistic(Observation):
-    """Evenly spaced levels from -1 to 1: one discretised logistic for each channel of a pixel.
+    """Evenly spaced levels from -1 to 1, with one discretised logistic for each channel of a pixel.
 
     A value between two levels counts as the nearer one.
+
+    Args:
+        levels: their number.
     """
 
     levels: int
@@ -28,37 +31,41 @@ class Logistic(Observation):
     name = "logistic"
 
     @property
-    def numbers(self) -> int:
+    def out_channels(self) -> int:
         """Two for each channel: the means, then the logarithms of the scales, in data units."""
         return 2 * self.event[0]
 
-    def log_prob(self, told: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """Log-probability of the levels, nats, ``(B,)``."""
-        mean, log_rate = self._read(told)
+        mean, log_rate = self._mean_log_rate(params)
         each = logistic.log_mass(_level(x, self.levels), mean, log_rate, self.levels)
         return each.flatten(1).sum(1)
 
-    def mean(self, told: Tensor) -> Tensor:
+    def mean(self, params: Tensor) -> Tensor:
         """Mean over the levels, exactly, ``(B, *event)``."""
-        return _data(logistic.expectation(*self._read(told), self.levels), self.levels)
+        return _data(logistic.expectation(*self._mean_log_rate(params), self.levels), self.levels)
 
-    def sample(self, told: Tensor, noise: Noise) -> Tensor:
+    def sample(self, params: Tensor, noise: Noise) -> Tensor:
         """Levels, ``(B, *event)``."""
-        mean, log_rate = self._read(told)
+        mean, log_rate = self._mean_log_rate(params)
         level = logistic.draw(mean, log_rate, noise.uniform(mean), self.levels)
         return _data(level, self.levels)
 
-    def _read(self, told: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_scale = wide(told).chunk(2, 1)
+    def _mean_log_rate(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_scale = at_least_float32(params).chunk(2, 1)
         return mean / _width(self.levels), _log_rate(log_scale, self.levels)
 
 
 @dataclass(frozen=True)
 class Mixture(Observation):
-    """Levels as those of `Logistic`: ten discretised logistics, shared by a pixel's channels.
+    """Evenly spaced levels from -1 to 1, with a mixture of ten discretised logistics for a pixel.
 
-    Within a component the mean of a channel moves with the channels before it, by coefficients
-    ``tanh(.)`` times their values (Salimans et al. 2017, sec. 2.2, for any number of channels).
+    The channels of a pixel share the component. Within a component the mean of channel c is
+    ``mean_c + sum_(d < c) tanh(a_cd) x_d``: it depends linearly on the values of the channels
+    before it (Salimans et al. 2017, sec. 2.2, here for any number of channels).
+
+    Args:
+        levels: their number.
     """
 
     levels: int
@@ -66,10 +73,11 @@ class Mixture(Observation):
     name = "mixture"
 
     @property
-    def numbers(self) -> int:
-        """Logits; means, then logarithms of the scales of each channel; a coefficient each pair.
+    def out_channels(self) -> int:
+        """Logits; means; log scales; a coefficient for each pair of channels: ten of each.
 
-        Ten of everything: 100 for three channels, 30 for one. Pairs: (1, 0), (2, 0), (2, 1), ...
+        That is 100 for three channels and 30 for one. Means and scales come by channel, the pairs
+        of channels in the order (1, 0), (2, 0), (2, 1), ...
         """
         return sum(self._parts)
 
@@ -78,81 +86,88 @@ class Mixture(Observation):
         each, channels = COMPONENTS, self.event[0]
         return each, each * channels, each * channels, each * channels * (channels - 1) // 2
 
-    def log_prob(self, told: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """Log-probability of the levels, nats, ``(B,)``."""
-        logits, means, log_rate, pull = self._read(told)
+        logits, means, log_rate, coefficients = self._split(params)
         level = _level(x, self.levels)[:, :, None]
         total = logits.log_softmax(1)
         for channel in range(self.event[0]):
-            mean = _moved(means, pull, level[:, :channel])
+            mean = _conditional_mean(means, coefficients, level[:, :channel])
             rate = log_rate[:, channel]
             total = total + logistic.log_mass(level[:, channel], mean, rate, self.levels)
         return total.logsumexp(1).flatten(1).sum(1)
 
-    def mean(self, told: Tensor) -> Tensor:
-        """Mean over the levels, ``(B, *event)``: exact in the first channel.
+    def mean(self, params: Tensor) -> Tensor:
+        """Mean over the levels, ``(B, *event)``. It is exact in the first channel.
 
-        A later one takes the channels before it at their means in its component. That is exact as
-        well but for what the ends of the range cut off. (The published code averages means and
-        coefficients over components first, which is no mean of the law.)
+        In a later channel, the channels before it are taken at their means within the component.
+        That would be exact as well if levels did not end at -1 and 1. (The published code averages
+        means and coefficients over the components first, which is not the mean of the law.)
         """
-        logits, means, log_rate, pull = self._read(told)
-        found = means[:, :0]
+        logits, means, log_rate, coefficients = self._split(params)
+        values = means[:, :0]
         for channel in range(self.event[0]):
-            mean = _moved(means, pull, found)
+            mean = _conditional_mean(means, coefficients, values)
             each = logistic.expectation(mean, log_rate[:, channel], self.levels)
-            found = torch.cat([found, each[:, None]], 1)
-        return _data((logits.softmax(1)[:, None] * found).sum(2), self.levels)
+            values = torch.cat([values, each[:, None]], 1)
+        return _data((logits.softmax(1)[:, None] * values).sum(2), self.levels)
 
-    def sample(self, told: Tensor, noise: Noise) -> Tensor:
-        """Levels, ``(B, *event)``: a component for each pixel, then its channels in order."""
-        logits, means, log_rate, pull = self._read(told)
+    def sample(self, params: Tensor, noise: Noise) -> Tensor:
+        """Levels, ``(B, *event)``: a component is drawn for each pixel, then channel by channel."""
+        logits, means, log_rate, coefficients = self._split(params)
         edges = logits.softmax(1).cumsum(1)[:, :-1]
         chosen = (edges < noise.uniform(logits[:, :1])).sum(1, keepdim=True)[:, None]
-        means, log_rate, pull = (
+        means, log_rate, coefficients = (
             part.gather(2, chosen.expand(-1, part.shape[1], *chosen.shape[2:]))
-            for part in (means, log_rate, pull)
+            for part in (means, log_rate, coefficients)
         )
-        found = means[:, :0]
+        values = means[:, :0]
         for channel in range(self.event[0]):
-            mean = _moved(means, pull, found)
+            mean = _conditional_mean(means, coefficients, values)
             each = logistic.draw(mean, log_rate[:, channel], noise.uniform(mean), self.levels)
-            found = torch.cat([found, each[:, None]], 1)
-        return _data(found[:, :, 0], self.levels)
+            values = torch.cat([values, each[:, None]], 1)
+        return _data(values[:, :, 0], self.levels)
 
-    def _read(self, told: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits ``(B, 10, *sizes)``; means, log rates ``(B, C, 10, *sizes)``, and coefficients."""
+    def _split(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits ``(B, 10, *sizes)``; means and log rates, ``(B, C, 10, *sizes)``; coefficients."""
         channels = self.event[0]
-        logits, means, log_scale, pull = wide(told).split(self._parts, 1)
+        logits, means, log_scale, coefficients = at_least_float32(params).split(self._parts, 1)
         return (
             logits,
             means.unflatten(1, (channels, COMPONENTS)) / _width(self.levels),
             _log_rate(log_scale.unflatten(1, (channels, COMPONENTS)), self.levels),
-            torch.tanh(pull.unflatten(1, (channels * (channels - 1) // 2, COMPONENTS))),
+            torch.tanh(coefficients.unflatten(1, (channels * (channels - 1) // 2, COMPONENTS))),
         )
 
 
 def _width(levels: int) -> float:
-    """Distance of two levels, in data units."""
+    """Distance between neighbouring levels, in data units."""
     return 2 / (levels - 1)
 
 
 def _level(x: Tensor, levels: int) -> Tensor:
-    """Positions of data, in widths from the middle."""
+    """Positions of the levels nearest to data: distances from 0 in units of `_width`."""
     return logistic.nearest(x / _width(levels), levels)
 
 
 def _data(position: Tensor, levels: int) -> Tensor:
-    """Data of positions; rounding leads none beyond the ends."""
+    """Data from positions. The clamp keeps rounding within -1 and 1."""
     return (position * _width(levels)).clamp(-1, 1)
 
 
 def _log_rate(log_scale: Tensor, levels: int) -> Tensor:
+    """Logarithm of the rate, which is the distance between levels over the logistic's scale."""
     return math.log(_width(levels)) - log_scale.clamp_min(LEAST_LOG_SCALE)
 
 
-def _moved(means: Tensor, pull: Tensor, earlier: Tensor) -> Tensor:
-    """Means of the next channel, ``(B, K, *sizes)``, given the ``c`` before it."""
+def _conditional_mean(means: Tensor, coefficients: Tensor, earlier: Tensor) -> Tensor:
+    """Means of the next channel by component, ``mean_c + sum_d a_cd x_d``, ``(B, K, *sizes)``.
+
+    Args:
+        means: of all channels, ``(B, C, K, *sizes)``.
+        coefficients: of all pairs, ``(B, C (C - 1) / 2, K, *sizes)``.
+        earlier: values of the c channels before it, ``(B, c, K or 1, *sizes)``.
+    """
     channel = earlier.shape[1]
     first = channel * (channel - 1) // 2
-    return means[:, channel] + (pull[:, first : first + channel] * earlier).sum(1)
+    return means[:, channel] + (coefficients[:, first : first + channel] * earlier).sum(1)

@@ -1,9 +1,10 @@
 """The discretised logistic law: a logistic variable, rounded to evenly spaced levels.
 
-Positions are in units of a level's width from the middle of the range, so the levels are
-``-end, -end + 1, ..., end`` with ``end = (levels - 1) / 2``. Cells meet at numbers that floats hold
-exactly, so that the probabilities of all levels sum to one at any scale. The first and the last
-level take the tails (Salimans, Karpathy, Chen and Kingma 2017, sec. 2.1).
+A position is a distance from the middle of the range in units of the distance between levels, so
+the levels are ``-end, -end + 1, ..., end`` with ``end = (levels - 1) / 2``. The cell of a level
+reaches half a unit to either side. Its edges are numbers that floats hold exactly, so that the
+probabilities of all levels sum to one at any scale. The first and the last level include the tails
+(Salimans, Karpathy, Chen and Kingma 2017, sec. 2.1).
 """
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 SERIES = 1e-3
-"""Rate below which ``log(1 - exp(-rate))`` is a series, whose next term is 3e-16."""
+"""Rate below which ``log(1 - exp(-rate))`` is computed as a series; its next term is 3e-16."""
 ONE_BY_ONE = 15
-"""Edges about the mean that `expectation` adds up as they are."""
+"""Number of edges next to the mean that `expectation` sums one by one."""
 
 
 def nearest(position: Tensor, levels: int) -> Tensor:
@@ -25,14 +26,15 @@ def nearest(position: Tensor, levels: int) -> Tensor:
 def log_mass(level: Tensor, mean: Tensor, log_rate: Tensor, levels: int) -> Tensor:
     """Log-probability of a level, of the shape that the arguments broadcast to.
 
-    With s(z) = 1 / (1 + exp(-z)) and a, b = rate (level -+ 1/2 - mean), the probability of a cell
-    is ``s(b) - s(a) = s(b) s(-a) (1 - exp(-rate))``, which no cancellation spoils.
+    With ``s(z) = 1 / (1 + exp(-z))``, ``a = rate (level - 1/2 - mean)`` and ``b = a + rate``, the
+    probability of a cell is ``s(b) - s(a) = s(b) s(-a) (1 - exp(-rate))``. The product has no
+    cancellation.
 
     Args:
-        level: its position.
-        mean: of the logistic variable, a position.
-        log_rate: logarithm of the width of a level over the logistic's scale.
-        levels: their number.
+        level: position of the level.
+        mean: position of the logistic variable's mean.
+        log_rate: logarithm of the rate, the distance between levels over the logistic's scale.
+        levels: number of levels.
     """
     end, rate = (levels - 1) / 2, log_rate.exp()
     below_upper = logsigmoid(rate * (level + 0.5 - mean))
@@ -50,10 +52,10 @@ def log_mass(level: Tensor, mean: Tensor, log_rate: Tensor, levels: int) -> Tens
 def expectation(mean: Tensor, log_rate: Tensor, levels: int) -> Tensor:
     """Mean position of the level, to 1e-10 in float64.
 
-    Half the sum of ``tanh(rate (mean - edge) / 2)`` over the ``levels - 1`` edges between cells:
-    that is the sum of ``1/2 - P(below edge)``. The edges about the mean are summed one by one. On
-    either side of them the curve is smooth at any rate, and the sum is its integral
-    and the first corrections of Euler and Maclaurin.
+    It is ``1/2 sum tanh(rate (mean - edge) / 2)`` over the ``levels - 1`` edges between cells, the
+    sum of ``1/2 - P(below edge)``. The edges next to the mean are summed one by one. On either side
+    of them the curve is smooth at any rate, and the sum is its integral plus the first corrections
+    of the Euler-Maclaurin formula.
     """
     rate, count, end = log_rate.exp(), min(ONE_BY_ONE, levels - 1), (levels - 1) / 2
     first = (mean - count / 2 + end).round().clamp(0, levels - 1 - count) - end
@@ -70,7 +72,7 @@ def expectation(mean: Tensor, log_rate: Tensor, levels: int) -> Tensor:
 
 
 def _log_cosh_ratio(x: Tensor, y: Tensor) -> Tensor:
-    """``log cosh(x / 2) - log cosh(y / 2)``: precise where both are nearly alike, or large."""
+    """``log cosh(x / 2) - log cosh(y / 2)``, precise also where both are nearly equal, or large."""
     x, y = x.abs(), y.abs()
     least, most = torch.minimum(x, y), torch.maximum(x, y)
     bend = torch.log1p(torch.sigmoid(-least) * torch.expm1(least - most))
@@ -78,10 +80,11 @@ def _log_cosh_ratio(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _corrections(x: Tensor, rate: Tensor) -> Tensor:
-    """Of a sum of ``s(x - rate j)`` over midpoints: what its integral lacks at an end.
+    """Euler-Maclaurin corrections at one end, for a sum of ``s(x - rate j)`` over midpoints.
 
-    Odd derivatives of s are polynomials in ``p = s (1 - s)``: ``D^2 p^n = n^2 p^n - 2n (2n + 1)
-    p^(n + 1)``.
+    ``rate s'(x) / 24 - 7 rate^3 s^(3)(x) / 5760 + 31 rate^5 s^(5)(x) / 967680 - ...``. The odd
+    derivatives of s are polynomials in ``p = s (1 - s)``, by
+    ``D^2 p^n = n^2 p^n - 2n (2n + 1) p^(n + 1)``.
     """
     p = torch.sigmoid(x) * torch.sigmoid(-x)
     square = rate.square()
@@ -93,6 +96,6 @@ def _corrections(x: Tensor, rate: Tensor) -> Tensor:
 
 
 def draw(mean: Tensor, log_rate: Tensor, uniform: Tensor, levels: int) -> Tensor:
-    """A level, from a number in (0, 1): the logistic's quantile, rounded."""
+    """A level from uniform numbers in (0, 1): the logistic's quantile, rounded."""
     rate = log_rate.exp().clamp_min(torch.finfo(log_rate.dtype).tiny)
     return nearest(mean + uniform.logit() / rate, levels)

@@ -22,7 +22,6 @@ MISNAMED_PENDING: tuple[str, ...] = (
     "sgmkit_evaluators",
     "sgmkit_features",
     "sgmkit_solvers",
-    "training",
 )
 """Rooms and packages whose test files are not renamed yet."""
 

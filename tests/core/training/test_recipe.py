@@ -136,7 +136,7 @@ def test_the_hash_is_of_what_decides_the_weights(tiny):
         (["train.steps=2", "train.keep=9"], {}, None),
     ],
 )
-def test_the_first_difference_is_told(edits, flags, difference):
+def test_the_first_difference_is_named(edits, flags, difference):
     one = of(data="two-moons")
     assert one.difference(of(None, *edits, data="two-moons", **flags)) == difference
 

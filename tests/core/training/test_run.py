@@ -82,7 +82,7 @@ def test_a_run_stays_what_it_was_while_training_goes_on(tiny):
     assert (Run("run").content != content, Run("run").step) == (True, 12)
 
 
-def test_runs_are_found_by_name(tiny):
+def test_runs_are_listed_by_name(tiny):
     for name in ("b", "a"):
         train("--steps", "1", out=f"runs/{name}")
     Path("runs/c").mkdir()
