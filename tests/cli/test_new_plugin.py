@@ -10,8 +10,7 @@ import pytest
 from support.throwaway import install_project, run_python, run_sgmkit
 
 from sgmkit.cli.app import main
-
-KINDS = ("sde", "solver", "evaluator", "autoencoder")
+from sgmkit.registry import KINDS
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +35,9 @@ def test_what_is_written_and_said(capsys):
     *written, following = capsys.readouterr().out.splitlines()
     assert sorted(written) == files
     assert following == "next: pip install -e my-rule && sgmkit check my-rule && pytest my-rule"
-    told = tomllib.loads(Path("my-rule/pyproject.toml").read_text())
-    assert told["project"]["dependencies"] == ["sgmkit>=0.1,<0.2"]
-    assert told["project"]["entry-points"]["sgmkit"] == {"my-rule": "my_rule"}
+    project = tomllib.loads(Path("my-rule/pyproject.toml").read_text())["project"]
+    assert project["dependencies"] == ["sgmkit>=0.1,<0.2"]
+    assert project["entry-points"]["sgmkit"] == {"my-rule": "my_rule"}
     page = Path("my-rule/README.md").read_text()
     for command in ("pip install -e", "sgmkit check my-rule", "\npytest\n", "sgmkit bench"):
         assert command in page
@@ -52,7 +51,9 @@ def test_each_kind_conforms_and_passes_its_own_tests(tmp_path, kind):
     done = run_sgmkit(tmp_path / "site", "check", name)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert all(f"{kind} {name}" in line for line in done.stdout.splitlines()[:-1])
-    assert done.stdout.endswith(" 0 to note, 0 not applicable, 0 failed\n")
+    # A model need not know the law of u_T, nor an extractor any classes.
+    skipped = 1 if kind in ("model", "extractor") else 0
+    assert done.stdout.endswith(f" 0 to note, {skipped} not applicable, 0 failed\n")
     code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
     done = run_python(code, tmp_path / "site", str(tmp_path / name), "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
@@ -66,43 +67,69 @@ def commands(page, which):
 
 
 def test_all_kinds_at_once_are_trained_and_benched_as_the_page_says(tmp_path):
-    words = ("--kind", "sde,solver", "--kind", "evaluator,autoencoder")
-    assert main(["new-plugin", "np-all", *words]) == 0
+    kinds = ",".join(KINDS)
+    assert main(["new-plugin", "np-all", "--kind", "sde,solver", "--kind", kinds]) == 0
     install_project(tmp_path / "np-all", tmp_path / "site")
-    (training,), benches = (commands("np-all/README.md", each) for each in ("train", "bench"))
-    done = run_sgmkit(tmp_path / "site", *training, "--steps", "20")
+    trainings, benches = (commands("np-all/README.md", verb) for verb in ("train", "bench"))
+    # A process for all of a kind: torch is imported once in each.
+    code = "import sys; from sgmkit.cli.app import main\n"
+    code += "for line in sys.argv[1:]:\n    assert main(line.split()) == 0, line"
+    done = run_python(code, tmp_path / "site", *(f"{' '.join(x)} --steps 20" for x in trainings))
     assert done.returncode == 0, done.stderr
     recipe = tomllib.loads(Path("runs/np-all/experiment.toml").read_text())
+    assert recipe["data"]["name"] == "np-all/np-all"
+    assert recipe["model"]["name"] == "np-all/np-all"
+    assert recipe["model"]["network"]["name"] == "np-all/np-all"
+    assert recipe["model"]["sde"]["name"] == "np-all/np-all"
+    recipe = tomllib.loads(Path("runs/np-all-latent/experiment.toml").read_text())
     assert recipe["model"]["autoencoder"] == {"name": "np-all/np-all", "groups": 2}
     assert recipe["model"]["prior"]["sde"]["name"] == "np-all/np-all"
-    quick = ["--nfe", "10", "--samples", "64", "--seeds", "1"]
-    for words in benches:
-        done = run_sgmkit(tmp_path / "site", *words, *quick)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert ", 0 failed" in done.stdout
+    quick = "--nfe 10 --samples 64 --seeds 1"
+    done = run_python(code, tmp_path / "site", *(f"{' '.join(x)} {quick}" for x in benches))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(", 0 failed") == len(benches) == 4
     report = run_sgmkit(tmp_path / "site", "report").stdout
     assert "lsgm:autoencoder=np-all:prior=(network=mlp) · np-all · log-spread" in report
     assert "exact · np-all · log-spread" in report
+    assert "np-all:network=np-all · np-all · log-spread" in report
+    assert "fid" in report
     assert any(row.startswith("np-all  ") for row in report.splitlines())
 
 
+PAGES = {
+    "sde": ["bench --solvers heun,ddim --sde np-one,vp"],
+    "network": [
+        "train --network np-one --data two-moons --steps 1000 --out runs/np-one",
+        "bench runs/np-one --solvers heun,ddim",
+    ],
+    "model": [
+        "train --model np-one --network mlp --data two-moons --steps 1000 --out runs/np-one",
+        "bench runs/np-one --solvers heun,ddim",
+    ],
+    "autoencoder": [
+        "train --model lsgm:autoencoder=np-one --network mlp --data digits --steps 1000 "
+        "--out runs/np-one-latent",
+        "bench runs/np-one-latent --solvers heun,ddim --evaluators energy-distance,nll",
+    ],
+    "solver": ["bench --solvers np-one,heun --sde vp,cld"],
+    "grid": ["bench --solvers heun,ddim --grid np-one,logsnr --sde vp,cld"],
+    "dataset": [
+        "train --network mlp --data np-one --steps 1000 --out runs/np-one",
+        "bench runs/np-one --solvers heun,ddim",
+    ],
+    "evaluator": ["bench --solvers heun,ddim --sde vp,cld --evaluators np-one,energy-distance"],
+    "extractor": [
+        "bench --solvers heun,ddim --model exact --sde vp --data digits "
+        "--evaluators fid:extractor=np-one",
+    ],
+}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_page_of_one_kind_names_it_where_it_goes(kind):
+def test_the_page_of_one_kind_names_it_in_its_commands(kind):
     assert main(["new-plugin", "np-one", "--kind", kind, "--out", "new"]) == 0
-    found = [*commands("new/README.md", "train"), *commands("new/README.md", "bench")]
-    told = {
-        "sde": ["bench --solvers heun,ddim --sde np-one,vp"],
-        "solver": ["bench --solvers np-one,heun --sde vp,cld"],
-        "evaluator": [
-            "bench --solvers heun,ddim --sde vp,cld --evaluators np-one,energy-distance",
-        ],
-        "autoencoder": [
-            "train --model lsgm:autoencoder=np-one --network mlp --data digits --steps 1000 "
-            "--out runs/np-one",
-            "bench runs/np-one --solvers heun,ddim --evaluators energy-distance,nll",
-        ],
-    }
-    assert [" ".join(words) for words in found] == told[kind]
+    lines = [*commands("new/README.md", "train"), *commands("new/README.md", "bench")]
+    assert [" ".join(words) for words in lines] == PAGES[kind]
 
 
 # The shortest name, the longest, and one between: where lines break depends on it.
@@ -120,7 +147,9 @@ NAME = (
     " cannot name a plugin: at most 40 lowercase letters, digits and single hyphens, "
     "beginning with a letter"
 )
-TAKES = "--kind takes sde or solver or evaluator or autoencoder"
+TAKES = (
+    "--kind takes sde, network, model, autoencoder, solver, grid, dataset, evaluator or extractor"
+)
 WRONG = {
     "My_Plugin": f"'My_Plugin'{NAME}; did you mean 'my-plugin'?",
     "a--b": f"'a--b'{NAME}; did you mean 'a-b'?",
@@ -129,28 +158,29 @@ WRONG = {
     "é": f"'é'{NAME}",
     "n" * 41: f"'{'n' * 41}'{NAME}; did you mean '{'n' * 40}'?",
     "class": (
-        "'class' is a word of Python, so that no package can have the name; "
-        "take another name, such as 'my-class'"
+        "'class' is a keyword of Python and cannot be a package; "
+        "choose another name, such as 'my-class'"
     ),
     "tests": (
-        "'tests' is where its tests go, so that no package can have the name; "
-        "take another name, such as 'my-tests'"
+        "'tests' is the folder of the tests and cannot be a package; "
+        "choose another name, such as 'my-tests'"
     ),
     "solvers": (
-        "a plugin named 'solvers' is installed already; take another name, such as 'my-solvers'"
+        "a plugin named 'solvers' is installed already; choose another name, such as 'my-solvers'"
     ),
-    "heun": "plugin 'solvers' offers solver 'heun' already; take another name, such as 'my-heun'",
-    "sscs": "plugin 'solvers' offers solver 'sscs' already; take another name, such as 'my-sscs'",
-    "cld": "plugin 'sdes' offers sde 'cld' already; take another name, such as 'my-cld'",
+    "heun": "plugin 'solvers' offers solver 'heun' already; choose another name, such as 'my-heun'",
+    "sscs": "plugin 'solvers' offers solver 'sscs' already; choose another name, such as 'my-sscs'",
+    "cld": "plugin 'sdes' offers sde 'cld' already; choose another name, such as 'my-cld'",
     "sgmkit": (
-        "a distribution named 'sgmkit' is installed already; take another name, such as 'my-sgmkit'"
+        "a distribution named 'sgmkit' is installed already; "
+        "choose another name, such as 'my-sgmkit'"
     ),
     "sgmkit-sdes": (
-        "a module named 'sgmkit_sdes' is there already; take another name, such as 'my-sgmkit-sdes'"
+        "a module named 'sgmkit_sdes' exists already; choose another name, such as 'my-sgmkit-sdes'"
     ),
-    "random": "a module named 'random' is there already; take another name, such as 'my-random'",
+    "random": "a module named 'random' exists already; choose another name, such as 'my-random'",
     "ok --kind solvr": f"{TAKES}, not 'solvr'; did you mean 'solver'?",
-    "ok --kind network": f"{TAKES}, not 'network'",
+    "ok --kind importer": f"{TAKES}, not 'importer'",
     "ok --kind solver,": f"{TAKES}, not ''",
     "ok --out full": "'full' is not empty; choose another --out",
     "ok --out full/notes.txt": "'full/notes.txt' is a file; choose another --out",
