@@ -1,4 +1,4 @@
-"""Checks of a model: it offers a reverse process, decodes its end, and survives being stored."""
+"""Checks of a model: its reverse process, its samples, its loss, and its stored state."""
 
 import contextlib
 import copy
@@ -16,17 +16,17 @@ from sgmkit.testing import prior
 from sgmkit.testing.reference import ReferenceGrid, ReferenceSolver
 from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, require
 
-COUNT = 5
-STEPS = 3
+COUNT, STEPS = 5, 3
+"""Samples in a batch, and steps of the solver."""
 FIT = 40
-"""Steps of Adam, at a rate of 1e-3."""
+"""Steps of Adam on one batch, at a rate of 1e-3."""
 MOVE = 0.05
-"""Standard deviation of what is added to each parameter."""
+"""Standard deviation of what is added to each parameter before losses are compared."""
 
 
 def applicable(model: Model) -> Iterator[Check]:
-    """All checks; those of what a model may lack say so themselves."""
-    model.eval()  # as it is used; dropout has no place in these checks
+    """All checks of models; one whose property is optional raises `NotApplicable` itself."""
+    model.eval()  # samples are drawn without dropout
     yield from (check_sde, check_t_min, check_reverse, check_sample, check_decode)
     yield from (check_states_law, check_exact_start)
     yield from (check_reproducible, check_batch, check_state_dict, check_nll)
@@ -36,79 +36,99 @@ def applicable(model: Model) -> Iterator[Check]:
 
 
 def check_sde(model: Model) -> str:
-    """`sde` is the process that `reverse` reverses."""
+    """`sde` is the process of the problem that `reverse` returns."""
     own, reversed_ = model.sde, model.reverse(SeededNoise(0, [0])).sde
     for name in ("phases", "driven", "horizon"):
         one, other = getattr(own, name), getattr(reversed_, name)
-        require(one == other, f"sde has {name} = {one}, but the process of reverse {other}")
+        require(
+            one == other,
+            f"sde has {name} = {one}, but reverse has {other}: set sde to the process of reverse",
+        )
     times = reversed_.horizon * torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
     for t in times:
         one, other = own.kernel(t), reversed_.kernel(t)
         good = torch.equal(one.mean, other.mean) and torch.equal(one.cov, other.cov)
-        require(good, f"at t = {float(t):g} the kernel of sde is not that of reverse's process")
+        require(
+            good,
+            f"at t = {float(t):g} the kernel of sde differs from that of the process of reverse",
+        )
     return type(own).__name__
 
 
 def check_t_min(model: Model) -> str:
-    """t_min lies in (0, T)."""
+    """t_min lies between 0 and the horizon T."""
     top = model.sde.horizon
     require(0 < model.t_min < top, f"t_min = {model.t_min:g} is not between 0 and T = {top:g}")
     return f"t_min = {model.t_min:g}"
 
 
 def check_reverse(model: Model) -> str:
-    """`reverse` has a linear SDE and predicts ``(B, r, *event)``, for t ``()`` and ``(B,)``."""
+    """`reverse` predicts finite ``(B, r, *event)`` for t ``()`` and ``(B,)``, and counts calls."""
     noise = SeededNoise(1, range(COUNT))
     rev = model.reverse(noise)
     u = model.start(noise)
     shape = (COUNT, rev.sde.phases, *model.state_event())
-    require(tuple(u.shape) == shape, f"the start is {tuple(u.shape)}, not {shape}")
+    require(
+        tuple(u.shape) == shape,
+        f"start has shape {tuple(u.shape)}, not (B, k, *state_event) = {shape}",
+    )
     t = torch.tensor(rev.sde.horizon / 2, dtype=torch.float64)
-    wanted = (COUNT, rev.sde.driven, *model.state_event())
+    expected = (COUNT, rev.sde.driven, *model.state_event())
     with torch.no_grad():
         one, many = rev.eps(u, t), rev.eps(u, t.expand(COUNT))
     for eps in (one, many):
-        require(tuple(eps.shape) == wanted, f"eps is {tuple(eps.shape)}, not {wanted}")
-        require(eps.dtype == u.dtype, f"eps is {eps.dtype} for states of {u.dtype}")
+        sizes = tuple(eps.shape)
+        require(sizes == expected, f"eps has shape {sizes}, not {expected} = (B, r, *event)")
+        require(
+            eps.dtype == u.dtype,
+            f"eps is {eps.dtype} for states of {u.dtype}: keep the dtype of the state",
+        )
         require(bool(eps.isfinite().all()), "eps is not finite")
     apart = float((one - many).abs().max())
-    require(apart <= _rounding(u), f"t () and the same t for each row differ by {apart:.1e}")
-    require(rev.calls.tolist() == [2] * COUNT, f"2 calls are counted as {rev.calls.tolist()}")
+    require(
+        apart <= _rounding(u),
+        f"one t of shape () and the same t for each row differ by {apart:.1e}",
+    )
+    require(
+        rev.calls.tolist() == [2] * COUNT,
+        f"2 calls are counted as {rev.calls.tolist()}: return a new Reverse from each call",
+    )
     return f"k={rev.sde.phases}, r={rev.sde.driven}"
 
 
 def check_sample(model: Model) -> str:
-    """Samples have the stated shapes, are finite, and their calls are counted."""
-    found = _sample(model)
+    """Samples have the stated shapes, are finite, and network calls are counted, one in a step."""
+    samples = _sample(model)
     state = (COUNT, model.sde.phases, *model.state_event())
-    for name, value, wanted in (
-        ("x", found.x, (COUNT, *model.event)),
-        ("u", found.u, state),
-        ("start", found.start, state),
-        ("nfe", found.nfe, (COUNT,)),
+    for name, value, expected in (
+        ("x", samples.x, (COUNT, *model.event)),
+        ("u", samples.u, state),
+        ("start", samples.start, state),
+        ("nfe", samples.nfe, (COUNT,)),
     ):
-        require(tuple(value.shape) == wanted, f"{name} is {tuple(value.shape)}, not {wanted}")
-        require(bool(value.isfinite().all()), f"{name} is not finite")
-    good = found.nfe.dtype == torch.int64 and found.nfe.tolist() == [STEPS] * COUNT
-    require(good, f"{STEPS} Euler steps are counted as {found.nfe.tolist()} calls")
-    return f"x {tuple(found.x.shape[1:])}, u {tuple(found.u.shape[1:])}"
+        sizes = tuple(value.shape)
+        require(sizes == expected, f"{name} of samples has shape {sizes}, not {expected}")
+        require(bool(value.isfinite().all()), f"{name} of samples is not finite")
+    good = samples.nfe.dtype == torch.int64 and samples.nfe.tolist() == [STEPS] * COUNT
+    require(good, f"{STEPS} Euler steps are counted as {samples.nfe.tolist()} calls")
+    return f"x {tuple(samples.x.shape[1:])}, u {tuple(samples.u.shape[1:])}"
 
 
 def check_decode(model: Model) -> str:
-    """`decode` turns states into ``(B, *event)`` and leaves them as they were."""
+    """`decode` turns states into data ``(B, *event)`` and does not modify them."""
     noise = SeededNoise(1, range(COUNT))
     u = model.start(noise)
     before = u.clone()
     with torch.no_grad():
         x = model.decode(u, noise.stream("decode"))
-    wanted = (COUNT, *model.event)
-    require(tuple(x.shape) == wanted, f"decoded states are {tuple(x.shape)}, not {wanted}")
-    require(torch.equal(u, before), "decode writes to the states that it is given")
-    return f"{tuple(u.shape[1:])} to {wanted[1:]}"
+    expected = (COUNT, *model.event)
+    require(tuple(x.shape) == expected, f"decode gives {tuple(x.shape)}, not {expected}")
+    require(torch.equal(u, before), "decode modifies its input: work on a copy")
+    return f"{tuple(u.shape[1:])} to {expected[1:]}"
 
 
 def check_states_law(model: Model) -> str:
-    """Where `states_law`, `observe` draws about what `decode` returns; else the two are equal."""
+    """`observe` is a draw around `decode` if the model declares `states_law`, else equal to it."""
     noise = SeededNoise(1, range(COUNT))
     u = model.start(noise)
     with torch.no_grad():
@@ -125,60 +145,72 @@ def check_states_law(model: Model) -> str:
 
 
 def check_exact_start(model: Model) -> str:
-    """``start(noise, "exact")`` draws from the law of u_T, or says that it is unknown."""
+    """``start(noise, "exact")`` draws from the law of u_T, or raises `Incompatible`."""
     noise = SeededNoise(1, range(COUNT))
     try:
         u = model.start(noise, "exact")
     except Incompatible as reason:
         raise NotApplicable(str(reason)) from None
-    wanted = (COUNT, model.sde.phases, *model.state_event())
-    require(tuple(u.shape) == wanted, f"exact starts are {tuple(u.shape)}, not {wanted}")
+    expected = (COUNT, model.sde.phases, *model.state_event())
+    require(tuple(u.shape) == expected, f"exact starts are {tuple(u.shape)}, not {expected}")
     require(bool(u.isfinite().all()), "exact starts are not finite")
     return "known"
 
 
 def check_reproducible(model: Model) -> str:
-    """The same noise gives the same samples, bit for bit; other noise others."""
+    """Equal noise gives equal samples, bit for bit; other noise gives other samples."""
     first, again, other = (_sample(model, seed=seed).x for seed in (1, 1, 2))
-    require(torch.equal(first, again), "the same noise gives other samples")
-    require(not torch.equal(first, other), "other noise gives the same samples")
+    require(
+        torch.equal(first, again),
+        "the same noise gives other samples: draw only from the noise passed in",
+    )
+    require(
+        not torch.equal(first, other),
+        "other noise gives the same samples: they do not depend on the noise",
+    )
     return "bit for bit"
 
 
 def check_batch(model: Model) -> str:
-    """A sample does not depend on its neighbours, to the rounding of its dtype."""
+    """A sample does not depend on the rest of its batch, up to rounding."""
     whole, part = _sample(model).x, [3, 1]
     alone = _sample(model, ids=part).x
     apart = float((alone - whole[part]).abs().max())
-    require(apart <= _rounding(whole), f"samples in a smaller batch differ by {apart:.1e}")
+    require(
+        apart <= _rounding(whole),
+        f"samples in a smaller batch differ by {apart:.1e}: no row may use another",
+    )
     return f"to {apart:.0e}"
 
 
 def check_state_dict(model: Model) -> str:
-    """The state holds all that samples depend on: a blank copy that loads it is the same model."""
+    """`state_dict` holds all that samples depend on: a zeroed copy that loads it gives the same."""
     blank = copy.deepcopy(model)
     with torch.no_grad():
         for value in blank.state_dict().values():
             value.zero_()
     blank.load_state_dict({name: value.clone() for name, value in model.state_dict().items()})
     good = torch.equal(_sample(blank).x, _sample(model).x)
-    require(good, "a copy that loads the state samples otherwise")
+    require(
+        good,
+        "a copy that loads the state samples otherwise: make all tensors parameters or buffers",
+    )
     return f"{len(model.state_dict())} tensors"
 
 
 def check_nll(model: Model) -> str:
-    """`nll` gives ``(B,)`` finite nats with standard errors and names its kind, or has a reason."""
+    """`nll` gives finite nats and standard errors, ``(B,)``, and its kind; or a reason why not."""
     noise = SeededNoise(1, range(2))
     x = _sample(model, ids=[0, 1]).x.clone()
     try:
-        found = model.nll(x, noise, rtol=1e-2, atol=1e-2)
+        likelihood = model.nll(x, noise, rtol=1e-2, atol=1e-2)
     except Incompatible as reason:
         raise NotApplicable(str(reason)) from None
-    for name, value in (("nats", found.nats), ("stderr", found.stderr)):
-        require(tuple(value.shape) == (2,), f"{name} is {tuple(value.shape)}, not (2,)")
+    for name, value in (("nats", likelihood.nats), ("stderr", likelihood.stderr)):
+        require(tuple(value.shape) == (2,), f"{name} of nll is {tuple(value.shape)}, not (2,)")
         require(bool(value.isfinite().all()), f"{name} is not finite")
-    require(bool(found.kind), "the kind of the likelihood is not named")
-    return f"kind {found.kind}"
+    require(bool(likelihood.kind), "the likelihood has no kind: name how it was computed")
+    return f"kind {likelihood.kind}"
 
 
 def check_trainable(model: Model) -> str:
@@ -202,27 +234,30 @@ def check_loss(model: Model) -> str:
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     slopes = torch.autograd.grad(loss.total, [p for _, p in named], allow_unused=True)
     without = [name for (name, _), slope in zip(named, slopes, strict=True) if slope is None]
-    require(not without, f"no gradient reaches {', '.join(without[:3])}")
+    require(
+        not without,
+        f"no gradient reaches {', '.join(without[:3])}: use each parameter, or freeze it",
+    )
     return f"{float(loss.total.detach()):.3g}, {len(named)} parameters"
 
 
 def check_loss_rows(model: Model) -> str:
-    """The loss is a mean over rows, each of which draws by its id: parts of a batch add up."""
+    """The loss is a mean over rows, and each row draws by its own sample id."""
     moved = copy.deepcopy(model)  # a fresh network may answer zero, whatever it sees
     for parameter in moved.parameters():
         parameter.data += MOVE * SeededNoise(0, [0])(parameter.data[None])[0]
     whole, other = (float(_loss(moved, seed=seed).total.detach()) for seed in (1, 2))
-    require(whole != other, "other noise gives the same loss")
+    require(whole != other, "other noise gives the same loss: it does not depend on the noise")
     parts = ([0, 1], [4, 2, 3])
     split = sum(len(ids) * float(_loss(moved, ids).total.detach()) for ids in parts) / COUNT
     apart = abs(split - whole) / max(abs(whole), 1e-9)
-    told = f"the loss of a batch is {whole:.6g}, but {split:.6g} as the mean over its two parts"
-    require(apart <= _rounding(model.state_like()) / 50, told)
+    message = f"the loss of a batch is {whole:.6g}, but {split:.6g} as the mean over its two parts"
+    require(apart <= _rounding(model.state_like()) / 50, message)
     return f"to {apart:.0e}"
 
 
 def check_fit(model: Model) -> str:
-    """Steps along the gradient on one batch lower its loss, and move every parameter."""
+    """Steps of Adam on one batch lower its loss and change every parameter."""
     fitted = copy.deepcopy(model)
     first = float(_loss(fitted).total.detach())
     if not any(p.requires_grad for p in fitted.parameters()):
@@ -236,12 +271,14 @@ def check_fit(model: Model) -> str:
     require(last < first, f"{FIT} steps on one batch take the loss from {first:.4g} to {last:.4g}")
     pairs = zip(model.named_parameters(), fitted.parameters(), strict=True)
     still = [name for (name, p), q in pairs if p.requires_grad and torch.equal(p, q)]
-    require(not still, f"{FIT} steps do not move {', '.join(still[:3])}")
+    require(
+        not still, f"{FIT} steps do not move {', '.join(still[:3])}: is it in parameter_groups()?"
+    )
     return f"{first:.3g} to {last:.3g} in {FIT} steps"
 
 
 def check_global_rng(model: Model) -> str:
-    """No global random generator is drawn from or seeded."""
+    """No global random generator is used or seeded."""
     with global_rng_untouched():
         _sample(model)
         with contextlib.suppress(NotApplicable):
@@ -256,7 +293,7 @@ def _sample(model: Model, seed: int = 1, ids: list[int] | None = None) -> Sample
 
 
 def _loss(model: Model, ids: list[int] | None = None, seed: int = 1) -> Loss:
-    """The loss of items with these ids, all of class 0; each is its id's, whatever the batch."""
+    """The loss of the items with these ids, all of class 0; an id means the same item always."""
     noise = SeededNoise(seed, range(COUNT) if ids is None else ids)
     data = SeededNoise(0, noise.ids).stream("data")
     x = data(torch.empty(len(noise.ids), *model.event, device=model.state_like().device))

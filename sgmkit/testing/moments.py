@@ -1,4 +1,4 @@
-"""Checks of a forward process' moments: transition, kernel and coefficients tell one story."""
+"""Checks that the kernel and the transitions of a process follow from its coefficients F and D."""
 
 import math
 
@@ -41,25 +41,25 @@ def check_generator(sde: LinearSDE) -> str:
     slopes = []
     for step in (h, h / 2):
         phi, cov = sde.transition(t, t + step)
-        gap = ((t + step) - t)[:, None, None]  # what was really added: t + h rounds
+        gap = ((t + step) - t)[:, None, None]  # the step that was taken: t + h is rounded
         slopes.append(((phi - torch.eye(sde.phases).to(t)) / gap, cov / gap))
     (phi_1, cov_1), (phi_2, cov_2) = slopes
-    found_drift, found_noise = 2 * phi_2 - phi_1, 2 * cov_2 - cov_1
+    measured_drift, measured_noise = 2 * phi_2 - phi_1, 2 * cov_2 - cov_1  # Richardson
     rounding = 1e-15 / h  # of Phi - I, which is small
-    for name, found, stated, blur in (
-        ("Phi says F is", found_drift, drift, rounding),
-        ("Q says D is", found_noise, noise, torch.zeros_like(h)),
+    for name, measured, stated, blur in (
+        ("F from Phi is", measured_drift, drift, rounding),
+        ("D from Q is", measured_noise, noise, torch.zeros_like(h)),
     ):
         allowed = 1e-3 * stated.abs().amax((1, 2)).clamp_min(1e-6 / sde.horizon) + blur
-        excess = ((found - stated).abs().amax((1, 2)) / allowed).nan_to_num(math.inf)
+        excess = ((measured - stated).abs().amax((1, 2)) / allowed).nan_to_num(math.inf)
         n = int(excess.argmax())
-        message = f"at t = {float(t[n]):.3g} {name} {show(found[n])}, stated {show(stated[n])}"
+        message = f"at t = {float(t[n]):.3g} {name} {show(measured[n])}, not {show(stated[n])}"
         require(float(excess[n]) < 1, message)
     return "F and D recovered"
 
 
 def check_integration(sde: LinearSDE) -> str:
-    """Runge-Kutta finds the same Phi and Q from ``Phi' = F Phi``, ``Q' = F Q + Q F^T + D``."""
+    """Phi and Q solve ``Phi' = F Phi`` and ``Q' = F Q + Q F^T + D``, integrated by Runge-Kutta."""
     s = torch.cat([torch.zeros(1, dtype=torch.float64), inner_times(sde)])
     speed = sde.drift(s).abs().amax((1, 2)).nan_to_num(0.0).clamp_min(1e-300)
     reach = torch.minimum(torch.maximum(s, s.new_full((), 1e-5 * sde.horizon)), 0.5 / speed)
@@ -73,7 +73,7 @@ def check_integration(sde: LinearSDE) -> str:
 
 
 def check_kernel(sde: LinearSDE) -> str:
-    """The kernel is the transition from 0 with S0 as the start, and ``L L^T = S`` with L lower."""
+    """``m = Phi(0, t)[:, 0]``, ``S = Phi S0 Phi^T + Q``, and L is the Cholesky factor of S."""
     t = torch.cat([inner_times(sde), horizon(sde)[None]])
     phi, cov = sde.transition(torch.zeros_like(t), t)
     start = as_matrix(sde.start_cov, sde.phases, t)
@@ -93,14 +93,17 @@ def check_kernel(sde: LinearSDE) -> str:
 
 
 def check_kernel_float32(sde: LinearSDE) -> str:
-    """In float32 too L has a positive diagonal from t = 1e-5 T, and it is that of float64."""
+    """In float32 too the diagonal of L is positive from t = 1e-5 T on, and close to float64."""
     t = torch.cat([inner_times(sde), horizon(sde)[None]])
     single, double = sde.kernel(t.float()).chol, sde.kernel(t.float().double()).chol
     diagonal = single.diagonal(dim1=-2, dim2=-1)
     n = int(diagonal.amin(1).nan_to_num(-math.inf).argmin())
     good = bool((diagonal > 0).all())
-    require(good, f"at t = {float(t[n]):.2g} L is not positive in float32: {show(single[n])}")
-    # Entry by entry: the last of L's diagonal is the scale of the noise that a network predicts.
+    require(
+        good,
+        f"at t = {float(t[n]):.2g} L is not positive in float32: {show(single[n])}",
+    )
+    # Each entry counts: the last is the scale of the noise that a network predicts.
     exact = double.diagonal(dim1=-2, dim2=-1)
     error = largest((diagonal - exact) / exact)
     require(error < 3e-3, f"L's diagonal in float32 differs from float64 by {error:.1e}")
@@ -108,10 +111,12 @@ def check_kernel_float32(sde: LinearSDE) -> str:
 
 
 def check_snr(sde: LinearSDE) -> str:
-    """The signal-to-noise ratio ``|rho|^2`` decreases."""
+    """The signal-to-noise ratio ``|rho|^2`` decreases with t."""
     times = torch.cat([inner_times(sde), horizon(sde)[None]])
     snr = sde.kernel(times.sort().values).snr
-    require(bool((snr.diff() < 0).all()), "|rho|^2 does not decrease in t")
+    require(
+        bool((snr.diff() < 0).all()), "the signal-to-noise ratio |rho|^2 does not decrease in t"
+    )
     return f"{float(snr[0]):.1e} to {float(snr[-1]):.1e}"
 
 

@@ -1,4 +1,4 @@
-"""What a check says: it returns what it measured, or raises one of three exceptions."""
+"""Results of checks. A check returns what it measured, or raises one of three exceptions."""
 
 import contextlib
 import random
@@ -27,7 +27,7 @@ Check = Callable[[Any], str]
 
 
 class Concern(Exception):
-    """The component has an unusual property that its author should know of: a warning."""
+    """The component has an unusual property that its author should know about: a warning."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class CheckResult:
     """The outcome of one check.
 
     Args:
-        subject: what was checked: ``sde vp``.
-        check: name of the check: ``check_semigroup``.
+        subject: component that was checked, such as ``sde vp``.
+        check: name of the check, such as ``check_semigroup``.
         level: ``ok``, ``warn`` (a concern), ``skip`` (not applicable) or ``fail``.
-        message: why it is not ``ok``, in one line; empty where it is.
-        measured: what was found: ``declared 2, measured 1.98``.
+        message: reason in one line, empty if the level is ``ok``.
+        measured: what the check measured, such as ``declared 2, measured 1.98``.
     """
 
     subject: str
@@ -50,12 +50,12 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong: concerns and what does not apply are not failures."""
+        """Whether the check did not fail; a warning or a skip is no failure."""
         return self.level != "fail"
 
 
 def perform(check: Check, component: object, subject: str) -> CheckResult:
-    """Run one check; whatever the component raises becomes a failure."""
+    """Run one check on a component; any exception that the component raises is a failure."""
     name = check.__name__
     try:
         return CheckResult(subject, name, "ok", measured=check(component))

@@ -1,4 +1,4 @@
-"""Checks of a forward process: are its moments those of its coefficients, and is it well formed?"""
+"""Checks of a forward process: shapes, coefficients, clock, stationary law and prior."""
 
 import math
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ from sgmkit.testing.moments import (
 from sgmkit.testing.result import Check, Concern, NotApplicable, global_rng_untouched, require
 
 FORGOTTEN = 1e-3
-"""Nats per dimension that u_T may still know about data of unit variance."""
+"""Largest mutual information of u_T and data of unit variance, in nats per dimension."""
 
 
 def applicable(sde: LinearSDE) -> Iterator[Check]:
-    """The checks that make sense for a process, by its declared facts."""
+    """The checks that apply to a process, by its declared facts."""
     yield from (check_shapes, check_ends, check_broadcasting, check_dtype, check_driven)
     yield check_start_cov
     if isinstance(sde, ClockedSDE):
@@ -47,7 +47,7 @@ def applicable(sde: LinearSDE) -> Iterator[Check]:
 def check_shapes(sde: LinearSDE) -> str:
     """F, D, Phi, Q are ``(*t, k, k)`` and finite, m_t ``(*t, k)``, for t ``()`` and ``(B,)``."""
     k, r = sde.phases, sde.driven
-    require(1 <= r <= k, f"driven is {r}, but phases is {k}: 1 <= driven <= phases")
+    require(1 <= r <= k, f"driven is {r} and phases is {k}, but 1 <= driven <= phases is required")
     require(sde.horizon > 0, f"the horizon is {sde.horizon}, not positive")
     batch = inner_times(sde)[::8]
     for t in (batch[1], batch):
@@ -61,15 +61,15 @@ def check_shapes(sde: LinearSDE) -> str:
             "kernel.chol": kernel.chol,
         }
         for name, value in [*matrices.items(), ("kernel.mean", kernel.mean)]:
-            found = tuple(value.shape)
+            measured = tuple(value.shape)
             shape = (*t.shape, k) if name == "kernel.mean" else (*t.shape, k, k)
-            require(found == shape, f"{name} at t {tuple(t.shape)} is {found}, not {shape}")
+            require(measured == shape, f"{name} at t {tuple(t.shape)} is {measured}, not {shape}")
             require(bool(value.isfinite().all()), f"{name} is not finite inside (0, T)")
     return f"k={k}, r={r}, T={sde.horizon:g}"
 
 
 def check_ends(sde: LinearSDE) -> str:
-    """F and D are finite at t_min and at T, and u_T still carries some of the data: rho_T > 0."""
+    """F and D are finite at t_min and T, and the signal-to-noise ratio is positive at T."""
     ends = torch.tensor([sde.t_min, sde.horizon], dtype=torch.float64)
     for name, values in (("drift", sde.drift(ends)), ("diffusion", sde.diffusion(ends))):
         for t, value in zip(ends.tolist(), values, strict=True):
@@ -80,7 +80,7 @@ def check_ends(sde: LinearSDE) -> str:
 
 
 def check_broadcasting(sde: LinearSDE) -> str:
-    """A batch of times gives what each time gives alone, also for one s and many t."""
+    """A batch of times gives the same as each time alone, also one s with many t."""
     times = inner_times(sde)
     start = times[0] / 2
     phi, cov = sde.transition(start, times)
@@ -95,7 +95,7 @@ def check_broadcasting(sde: LinearSDE) -> str:
 
 
 def check_dtype(sde: LinearSDE) -> str:
-    """Everything comes in the dtype of t."""
+    """All coefficients and moments have the dtype of t."""
     for dtype in (torch.float32, torch.float64):
         for t in (inner_times(sde, dtype), inner_times(sde, dtype)[5]):
             kernel = sde.kernel(t)
@@ -106,7 +106,10 @@ def check_dtype(sde: LinearSDE) -> str:
                 "kernel.mean": kernel.mean,
                 "kernel.chol": kernel.chol,
             }.items():
-                require(value.dtype == dtype, f"{name} is {value.dtype} for t of {dtype}")
+                require(
+                    value.dtype == dtype,
+                    f"{name} is {value.dtype} for t of {dtype}: make tensors from t",
+                )
     return "float32, float64"
 
 
@@ -120,7 +123,7 @@ def check_driven(sde: LinearSDE) -> str:
         largest(outside) == 0,
         f"noise enters a phase before the last {r} (driven = {r}): order the phases accordingly",
     )
-    require(largest(noise - noise.mT) <= 1e-12 * largest(noise), "D is not symmetric")
+    require(largest(noise - noise.mT) <= 1e-12 * largest(noise), "D = G G^T is not symmetric")
     values = torch.linalg.eigvalsh(noise[:, k - r :, k - r :])
     rank = int((values > 1e-12 * values[:, -1:].clamp_min(0)).sum(1).min())
     require(rank == r, f"D has rank {rank} on the last {r} phases, but driven = {r}")
@@ -128,7 +131,7 @@ def check_driven(sde: LinearSDE) -> str:
 
 
 def check_start_cov(sde: LinearSDE) -> str:
-    """S0 and P are ``()`` or symmetric positive semidefinite k x k, as nested tuples of floats."""
+    """start_cov and precision are ``()`` or symmetric positive semidefinite, k x k tuples."""
     for name, matrix in (("start_cov", sde.start_cov), ("precision", sde.precision)):
         rows = [len(row) for row in matrix]
         good = not rows or rows == [sde.phases] * sde.phases
@@ -144,7 +147,7 @@ def check_start_cov(sde: LinearSDE) -> str:
 
 
 def check_clock(sde: ClockedSDE) -> str:
-    """The clock is zero at 0 and grows; F and D are A and B times its rate."""
+    """The clock starts at zero and increases; F and D are A and B times its rate dtau/dt."""
     times = inner_times(sde)
     zero = float(sde.clock(times.new_zeros(())))
     require(zero == 0, f"the clock is {zero:g} at t = 0, not 0")
@@ -158,12 +161,12 @@ def check_clock(sde: ClockedSDE) -> str:
     ):
         expected = as_matrix(matrix, sde.phases, times) * rate[:, None, None]
         error = relative(value, expected)
-        require(error < 1e-4, f"{name} is not {name}'s matrix times d clock/dt: off by {error:.1e}")
+        require(error < 1e-4, f"{name} differs from its matrix times d clock/dt by {error:.1e}")
     return f"tau(T) = {float(sde.clock(times.new_full((), sde.horizon))):g}"
 
 
 def check_schedule(sde: ScheduleSDE) -> str:
-    """alpha is 1 at t = 0 and positive below T; sigma(0)^2 is S0."""
+    """alpha is 1 at t = 0 and positive below T; sigma(0)^2 is start_cov."""
     zero = torch.zeros((), dtype=torch.float64)
     alpha, variance = float(sde.alpha(zero)), float(sde.sigma(zero)) ** 2
     require(abs(alpha - 1) < 1e-9, f"alpha is {alpha:g} at t = 0, not 1")
@@ -175,23 +178,23 @@ def check_schedule(sde: ScheduleSDE) -> str:
 
 
 def check_precision(sde: ClockedSDE) -> str:
-    """``A P^{-1} + P^{-1} A^T + B = 0`` for a clocked process whose P is invertible."""
+    """``A P^{-1} + P^{-1} A^T + B = 0``: the covariance P^{-1} is stationary (P invertible)."""
     like = torch.zeros((), dtype=torch.float64)
     drift, noise, precision = (
         as_matrix(m, sde.phases, like) for m in (sde.drift_matrix, sde.noise_matrix, sde.precision)
     )
     if torch.linalg.matrix_rank(precision) < sde.phases:
-        raise NotApplicable("P is singular: there is no stationary law to compare with")
+        raise NotApplicable("P is singular, so there is no stationary law to compare with")
     cov = torch.linalg.inv(precision)
-    rest = drift @ cov + cov @ drift.mT + noise
-    error = largest(rest) / largest(noise)
-    message = f"P^-1 is not stationary: A P^-1 + P^-1 A^T + B is {show(rest)}, not zero"
+    residual = drift @ cov + cov @ drift.mT + noise
+    error = largest(residual) / largest(noise)
+    message = f"P^-1 is not stationary: A P^-1 + P^-1 A^T + B is {show(residual)}, not zero"
     require(error < CLOSE, message)
     return f"residual {error:.0e}"
 
 
 def check_prior(sde: LinearSDE) -> str:
-    """prior_cov is ``(k, k)`` float64, positive definite, and near the law of u_T."""
+    """prior_cov is ``(k, k)`` float64, positive definite, and close to the covariance of u_T."""
     prior = sde.prior_cov()
     shape = (sde.phases, sde.phases)
     require(tuple(prior.shape) == shape, f"prior_cov is {tuple(prior.shape)}, not {shape}")
@@ -201,23 +204,25 @@ def check_prior(sde: LinearSDE) -> str:
     final = sde.kernel(horizon(sde)).cov
     apart = relative_cov(final, prior)
     if apart > 0.05:
-        raise Concern(f"the law of u_T is {apart:.0%} away from the prior: is T too small?")
+        raise Concern(
+            f"the covariance of u_T differs from that of the prior by {apart:.0%}: is T too small?"
+        )
     return f"{apart:.1e} from the law of u_T given x = 0"
 
 
 def check_forgetting(sde: LinearSDE) -> str:
-    """u_T says next to nothing about data of unit variance: ``1/2 log(1 + |rho_T|^2) < 1e-3``."""
+    """u_T hardly depends on data of unit variance: ``1/2 log(1 + |rho_T|^2) < 1e-3`` nats."""
     snr = float(sde.kernel(horizon(sde)).snr)
     nats = 0.5 * math.log1p(snr)
     if nats >= FORGOTTEN:
         raise Concern(
-            f"u_T still knows {nats:.1e} nats per dimension; below {FORGOTTEN:g} is usual"
+            f"u_T shares {nats:.1e} nats per dimension with the data; below {FORGOTTEN:g} is usual"
         )
     return f"{nats:.1e} nats per dimension"
 
 
 def check_global_rng(sde: LinearSDE) -> str:
-    """No global random generator is drawn from or seeded."""
+    """No global random generator is used or seeded."""
     with global_rng_untouched():
         times = inner_times(sde)
         sde.kernel(times)

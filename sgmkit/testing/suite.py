@@ -1,4 +1,4 @@
-"""The suite: which checks apply to a component, how they are run, and what a target means."""
+"""The suite: finds the checks that apply to a component, builds the component and runs them."""
 
 import importlib
 import re
@@ -43,14 +43,14 @@ _IMPORT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def checks(kind: str, component: object) -> Iterator[Check]:
-    """The checks that make sense for an instance, by its declared facts and never by its name.
+    """The checks that apply to an instance, chosen by its declared facts and never by its name.
 
     Each is a function ``check_<property>(component)`` whose docstring says what is required. It
-    returns what it measured, and raises an `AssertionError` where the component falls short.
+    returns what it measured, and raises `CheckFailed` if the component does not comply.
     """
     if kind not in _APPLICABLE:
-        known = ", ".join(_APPLICABLE)
-        raise UnknownName(f"no checks for kind {kind!r}{near(kind, _APPLICABLE)} (kinds: {known})")
+        kinds = ", ".join(_APPLICABLE)
+        raise UnknownName(f"no checks for kind {kind!r}{near(kind, _APPLICABLE)} (kinds: {kinds})")
     yield from _APPLICABLE[kind](component)
 
 
@@ -58,14 +58,15 @@ def run_checks(kind: str, target: object, /, **options: object) -> list[CheckRes
     """Run every check on one component.
 
     Args:
-        kind: of component.
+        kind: kind of component.
         target: a name (``"heun:churn=0.5"``), ``"module:Class"``, a class or an instance.
-        options: of the component. One it needs and is not given is a small stand-in.
+        options: options of the component. A required component that is missing here is replaced
+            by a small stand-in.
     """
     subject = f"{kind} {_label(target, options)}"
     try:
         component = build(kind, target, **options)
-        found = list(checks(kind, component))
+        applicable = list(checks(kind, component))
     except UnknownName:
         raise
     except MissingFiles as error:
@@ -73,15 +74,15 @@ def run_checks(kind: str, target: object, /, **options: object) -> list[CheckRes
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"raised {error!r}"
         return [CheckResult(subject, "check_builds", "fail", message)]
-    return [perform(check, component, subject) for check in found]
+    return [perform(check, component, subject) for check in applicable]
 
 
 def check_target(target: str) -> list[CheckResult]:
-    """Run the checks of whatever ``target`` means, for ``sgmkit check``.
+    """Run the checks of all components that ``target`` names, for ``sgmkit check``.
 
     Args:
-        target: a component (bare, qualified or with options; of every kind that has the name), a
-            plugin (all that it offers), or ``"module:Class"``.
+        target: a component (bare or qualified name, with options or without; all kinds that have
+            the name), a plugin (all its components), or ``"module:Class"``.
     """
     if _IMPORT.fullmatch(target):
         cls = _import(target)
@@ -95,9 +96,9 @@ def check_target(target: str) -> list[CheckResult]:
             for x in plugin.components:
                 subjects[x.kind, f"{name}/{x.name}"] = f"{name}/{x.name}"
     if not subjects:
-        known = {plugin.name for plugin in registry.plugins()}
-        known = known.union(*(x.words for kind in KINDS for x in registry.offers(kind).values()))
-        hint = near(name, sorted(known))
+        names = {plugin.name for plugin in registry.plugins()}
+        names = names.union(*(x.words for kind in KINDS for x in registry.offers(kind).values()))
+        hint = near(name, sorted(names))
         raise UnknownName(f"no component or plugin named {name!r}{hint} (sgmkit list shows all)")
     return [result for (kind, _), spec in subjects.items() for result in run_checks(kind, spec)]
 
@@ -105,13 +106,16 @@ def check_target(target: str) -> list[CheckResult]:
 def parametrize_checks(
     kind: str, /, *targets: object, xfail: Mapping[str, str] | None = None, **options: object
 ) -> "pytest.MarkDecorator":
-    """A pytest parametrisation of a test's argument ``check``, which the test calls.
+    """Parametrise a test's argument ``check`` with all checks of some components.
+
+    The test calls it: ``check()`` fails the test, or skips it if the check does not apply.
 
     Args:
-        kind: of component.
+        kind: kind of component.
         targets: names, ``"module:Class"``, classes or instances.
-        xfail: checks that are known to fail, and why; one that passes fails the test (strict).
-        options: of the components.
+        xfail: checks that are known to fail, and the reason of each; one that passes fails the
+            test (strict).
+        options: options of the components, as of `run_checks`.
 
     ::
 
@@ -121,27 +125,28 @@ def parametrize_checks(
     """
     import pytest
 
-    params, excuses, known = [], dict(xfail or {}), set()
+    params, reasons, names = [], dict(xfail or {}), set()
     for target in targets:
         component, label = build(kind, target, **options), _label(target, options)
         for check in checks(kind, component):
             name = check.__name__
-            known.add(name)
-            excuse = excuses.get(name)
-            marks = [pytest.mark.xfail(reason=excuse, strict=True)] if excuse else []
+            names.add(name)
+            reason = reasons.get(name)
+            marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
             run = _bind(check, component, f"{kind} {label}")
             params.append(pytest.param(run, id=f"{label}-{name}", marks=marks))
-    for name in excuses:
-        if name not in known:
-            raise UnknownName(f"xfail names {name!r}, which is no check here{near(name, known)}")
+    for name in reasons:
+        if name not in names:
+            raise UnknownName(f"xfail names {name!r}, which is no check here{near(name, names)}")
     return pytest.mark.parametrize("check", params)
 
 
 def build(kind: str, target: object, /, **options: object) -> Any:
-    """The component that ``target`` means; components that it needs are stand-ins unless given.
+    """Build the component that ``target`` names, for checks.
 
-    What the core would supply, such as the shapes of a network, may be given among the options;
-    else the first of `SUPPLIED` is taken that the constructor does not refuse.
+    Components that it requires are small stand-ins unless they are among the options. Parameters
+    that the core would supply, such as the shapes of a network, may be among the options too; else
+    they are the first of `SUPPLIED` that the constructor accepts.
     """
     if isinstance(target, str) and not _IMPORT.fullmatch(target):
         schema = registry.schema(kind, target)
@@ -151,16 +156,18 @@ def build(kind: str, target: object, /, **options: object) -> Any:
     cls = _import(target) if isinstance(target, str) else target
     if not isinstance(cls, type):
         if options:
-            raise BadValue(f"options are of no use for an instance of {type(cls).__name__}")
+            raise BadValue(
+                f"an instance of {type(cls).__name__} takes no options: it is built already"
+            )
         return cls
     schema = Schema.read(cls, f"{kind} {cls.__name__!r}", KINDS)
     return _supplied(kind, schema, options, partial(_construct, cls, schema))
 
 
-def _construct(cls: type, schema: Schema, **given: object) -> Any:
-    """An instance of a class that no plugin offers."""
-    values = {name: given.pop(name) for name in schema.supplied}
-    values |= schema.values({**_stand_ins(schema, given), **given})
+def _construct(cls: type, schema: Schema, **options: object) -> Any:
+    """Build an instance of a class that no plugin offers."""
+    values = {name: options.pop(name) for name in schema.supplied}
+    values |= schema.values({**_stand_ins(schema, options), **options})
     for option in schema.components:
         if isinstance(values[option.name], str | Mapping):
             part = registry.resolve(option.kind, values[option.name])
@@ -169,26 +176,27 @@ def _construct(cls: type, schema: Schema, **given: object) -> Any:
 
 
 def _supplied(
-    kind: str, schema: Schema, given: Mapping[str, object], make: Callable[..., Any]
+    kind: str, schema: Schema, options: Mapping[str, object], make: Callable[..., Any]
 ) -> Any:
-    """What ``make`` builds, of ``given`` and of what the core would supply besides."""
-    missing, told = [name for name in schema.supplied if name not in given], dict[str, None]()
+    """Call ``make`` with the parameters that the core would supply, unless they are options."""
+    missing = [name for name in schema.supplied if name not in options]
+    refusals = dict[str, None]()
     offered = SUPPLIED.get(kind, ({},)) if missing else ({},)
     for values in offered:
         if not set(missing) <= set(values):
             raise BadValue(f"{schema.owner} cannot be built without {', '.join(missing)}")
         try:
             with seeded(0, "conformance"):  # initial weights come from the global generator
-                return make(**given, **{name: values[name] for name in missing})
+                return make(**options, **{name: values[name] for name in missing})
         except ValueError as error:
-            told[str(error)] = None
+            refusals[str(error)] = None
             if len(offered) == 1:
                 raise
-    raise BadValue("; ".join(told))
+    raise BadValue("; ".join(refusals))
 
 
 def _bind(check: Check, component: object, subject: str) -> Callable[[], None]:
-    """The check as a test: a failure is an `AssertionError`, what does not apply is skipped."""
+    """The check as a function without arguments that fails or skips the running test."""
 
     def run() -> None:
         import pytest
@@ -202,35 +210,35 @@ def _bind(check: Check, component: object, subject: str) -> Callable[[], None]:
     return run
 
 
-def _stand_ins(schema: Schema, given: Mapping[str, object]) -> dict[str, object]:
-    """An instance for each component that the constructor needs and is not given."""
+def _stand_ins(schema: Schema, options: Mapping[str, object]) -> dict[str, object]:
+    """A small stand-in for each required component that is not among the options."""
     return {
         option.name: STAND_INS[option.kind] if option.later else STAND_INS[option.kind]()
         for option in schema.components
-        if option.default is REQUIRED and option.name not in given and option.kind in STAND_INS
+        if option.default is REQUIRED and option.name not in options and option.kind in STAND_INS
     }
 
 
 def _by_name(target: str, name: str) -> dict[tuple[str, str], str]:
-    """Components of that name, alias or qualified name, of every kind: what to check."""
-    found = {}
+    """The components of all kinds with this name, alias or qualified name; all mean ``target``."""
+    subjects = {}
     for kind in KINDS:
         for offer in registry.offers(kind).values():
             qualified = {f"{offer.plugin.name}/{word}" for word in offer.words}
             if name in offer.words | qualified:
-                found[kind, registry.find(kind, name).qualified] = target
-    return found
+                subjects[kind, registry.find(kind, name).qualified] = target
+    return subjects
 
 
 def _import(target: str) -> type:
     module, _, name = target.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        cls = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         raise UnknownName(f"{target} cannot be imported: {error}") from None
-    if not isinstance(found, type):
+    if not isinstance(cls, type):
         raise UnknownName(f"{target}: module {module} has no class {name!r}")
-    return found
+    return cls
 
 
 def _kind_of(cls: type, target: str) -> str:
@@ -246,9 +254,9 @@ def _label(target: object, options: Mapping[str, object]) -> str:
         name = target
     else:
         name = target.__name__ if isinstance(target, type) else type(target).__name__
-    plain = (str, int, float, tuple, type(None))  # another's text may hold its address
-    told = {
+    plain = (str, int, float, tuple, type(None))  # the text of other objects may hold an address
+    shown = {
         key: value if isinstance(value, plain) else type(value).__name__
         for key, value in options.items()
     }
-    return ":".join([name, *(f"{key}={value}" for key, value in told.items())])
+    return ":".join([name, *(f"{key}={value}" for key, value in shown.items())])

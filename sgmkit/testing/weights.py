@@ -1,4 +1,4 @@
-"""Copies of modules to look into, and numbers to look with: all in float64, none at random."""
+"""Copies of modules in float64, with perturbed parameters, and reproducible inputs for them."""
 
 import copy
 from typing import TypeVar
@@ -10,9 +10,9 @@ from sgmkit.noise import SeededNoise
 
 M = TypeVar("M", bound=nn.Module)
 STEP = 0.02
-"""Standard deviation of what is added to each parameter."""
+"""Standard deviation of the perturbation of each parameter."""
 CLOSE = 1e-9
-"""Relative difference that rounding may leave in float64."""
+"""Largest relative difference that rounding may leave in float64."""
 
 
 def copied(module: M) -> M:
@@ -21,14 +21,14 @@ def copied(module: M) -> M:
 
 
 def moved(module: M) -> M:
-    """A copy whose parameters are each moved a little: a fresh one may answer zero."""
-    found = copied(module)
+    """A copy with slightly perturbed parameters: a freshly initialised module may return zero."""
+    copy_ = copied(module)
     with torch.no_grad():
-        for name, value in found.named_parameters():
+        for name, value in copy_.named_parameters():
             value += STEP * numbers(value[None], name)[0]
-    return found
+    return copy_
 
 
 def numbers(like: Tensor, purpose: str) -> Tensor:
-    """Normal numbers of the shape and dtype of ``like (B, ...)``, one set for each purpose."""
+    """Normal numbers with the shape and dtype of ``like (B, ...)``, the same for each purpose."""
     return SeededNoise(1, range(len(like))).stream(purpose)(like.detach())

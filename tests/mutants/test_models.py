@@ -173,8 +173,8 @@ class NoLaw(Sound):
 @pytest.mark.parametrize(
     ("mutant", "name", "message"),
     [
-        (OtherProcess, "check_sde", "the kernel of sde is not that of reverse's process"),
-        (OtherHorizon, "check_sde", "sde has horizon = 1.0, but the process of reverse 2.0"),
+        (OtherProcess, "check_sde", "the kernel of sde differs from that of the process of reverse"),
+        (OtherHorizon, "check_sde", "sde has horizon = 1.0, but reverse has 2.0"),
         (Untrainable, "check_trainable", "it says it is not trainable, but has a loss"),
         (NoLoss, "check_trainable", "it says it is trainable, but its loss: NoLoss has nothing"),
         (UnstatedLaw, "check_states_law", "observe is not decode: state states_law = True"),
