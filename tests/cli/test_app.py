@@ -39,10 +39,10 @@ def test_mistakes_end_in_one_line(cli_site, args, message):
 
 
 def test_help_and_version(cli_site):
-    asked, bare = run(cli_site, "--help"), run(cli_site)
-    assert (asked.returncode, bare.returncode, asked.stderr) == (0, 0, "")
-    assert asked.stdout == bare.stdout
-    assert all(verb in asked.stdout for verb in ("list", "info", "plugins"))
+    helped, bare = run(cli_site, "--help"), run(cli_site)
+    assert (helped.returncode, bare.returncode, helped.stderr) == (0, 0, "")
+    assert helped.stdout == bare.stdout
+    assert all(verb in helped.stdout for verb in ("list", "info", "plugins"))
     assert run(cli_site, "--version").stdout == "0.1.0\n"
 
 

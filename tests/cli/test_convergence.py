@@ -41,14 +41,14 @@ def test_solvers_by_processes(capsys):
     assert out.endswith(f"\nwritten: {', '.join(names)}\n")
     assert sorted(map(str, Path().rglob("*.*"))) == sorted(names)
     assert Path(names[2]).read_bytes().startswith(b"\x89PNG")
-    found = rows(names[0])
-    assert [(row["sde"], row["solver"], row["nfe"]) for row in found] == [
+    measured = rows(names[0])
+    assert [(row["sde"], row["solver"], row["nfe"]) for row in measured] == [
         (sde, solver, nfe)
         for sde in ("vp", "cld")
         for solver in ("heun", "ssem")
         for nfe in (16, 32, 64)
     ]
-    for row in found:
+    for row in measured:
         assert row["ci_low"] < row["error"] < row["ci_high"]
         assert row["status"] == "ok"
         assert (row["floor"] is not None) == (row["solver"] == "ssem")
@@ -58,7 +58,7 @@ def test_solvers_by_processes(capsys):
         assert f"{row['error']:.1e}" in out
     with open(names[1], newline="") as file:
         table = list(csv.DictReader(file))
-    assert [row["error"] for row in table] == [repr(row["error"]) for row in found]
+    assert [row["error"] for row in table] == [repr(row["error"]) for row in measured]
 
 
 def test_what_does_not_fit_is_a_row_with_its_reason_and_other_forms(capsys):

@@ -50,15 +50,15 @@ def parts(tmp_path, monkeypatch):
 
 def facts(text):
     """The rows of the table of facts; lines that wrap are joined."""
-    found, last = {}, ""
+    rows, last = {}, ""
     _, _, table = text.partition(" fact ")
     for line in table.partition("citation:")[0].splitlines()[2:]:
         name, *cells = re.split("  +", line.strip())
         if line.startswith("  "):
-            found[last][-1] += f" {name}"
+            rows[last][-1] += f" {name}"
         elif name:
-            last, found[name] = name, cells
-    return found
+            last, rows[name] = name, cells
+    return rows
 
 
 def test_declared_and_measured_facts(capsys):
@@ -66,16 +66,16 @@ def test_declared_and_measured_facts(capsys):
     out = capsys.readouterr().out
     (option,) = (line.split() for line in out.splitlines() if line.startswith(" kick "))
     assert option[:6] == ["kick", "euler", "|", "midpoint", "euler", "midpoint"]
-    found = facts(out)
-    declared, measured = found["order (weak)"]
+    measured = facts(out)
+    declared, measured_order = measured["order (weak)"]
     assert declared == "2"
-    orders = re.findall(r"([\d.]+) k=(\d)", measured)
+    orders = re.findall(r"([\d.]+) k=(\d)", measured_order)
     assert [int(k) for _, k in orders] == [1, 1, 2, 2, 3]
     assert all(float(order) > 1.7 for order, _ in orders)
-    assert found["calls a step"] == ["2", "2 calls a step, as counted by the network"]
-    assert found["stochastic"] == ["yes", "draws noise"]
-    assert found["adaptive"] == ["no"]
-    assert found["coupled batch"][0] == "no"
+    assert measured["calls a step"] == ["2", "2 calls a step, as counted by the network"]
+    assert measured["stochastic"] == ["yes", "draws noise"]
+    assert measured["adaptive"] == ["no"]
+    assert measured["coupled batch"][0] == "no"
     assert "\ncitation: " in out
     assert (
         "\nrefuses k=1 (Bend): ssem needs constant matrices on a clock, which Bend has not\n" in out
@@ -84,25 +84,25 @@ def test_declared_and_measured_facts(capsys):
 
 def test_options_change_what_is_measured(capsys):
     assert main(["info", "solver", "ssem"]) == 0
-    found = facts(capsys.readouterr().out)
-    assert found["order (weak)"][0] == "1"
-    assert found["calls a step"] == ["1", "1 calls a step, as counted by the network"]
+    measured = facts(capsys.readouterr().out)
+    assert measured["order (weak)"][0] == "1"
+    assert measured["calls a step"] == ["1", "1 calls a step, as counted by the network"]
 
 
 def test_an_adaptive_solver(capsys):
     assert main(["info", "solver", "rk45"]) == 0
-    found = facts(capsys.readouterr().out)
-    assert found["order (strong)"][0] == "5"
-    assert "(error against calls)" in found["order (strong)"][1]
-    assert found["adaptive"] == ["yes", "only the ends matter"]
+    measured = facts(capsys.readouterr().out)
+    assert measured["order (strong)"][0] == "5"
+    assert "(error against calls)" in measured["order (strong)"][1]
+    assert measured["adaptive"] == ["yes", "only the ends matter"]
 
 
 def test_a_declaration_that_is_wrong_stands_beside_what_is_measured(parts, capsys):
     assert main(["info", "solver", "boast"]) == 0
     out = capsys.readouterr().out
-    found = facts(out)
-    assert found["order (strong)"][1].startswith("fail: declared 2, measured 1.0")
-    assert found["calls a step"][1].startswith("fail: declared 3 x 1 steps, counted [1")
+    measured = facts(out)
+    assert measured["order (strong)"][1].startswith("fail: declared 2, measured 1.0")
+    assert measured["calls a step"][1].startswith("fail: declared 3 x 1 steps, counted [1")
     assert "\ncitation: Baron 1785\nrefuses k=3 (Triple): three are a crowd\n" in out
 
 

@@ -101,12 +101,12 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tiny, words, capsys):
     before = sorted(str(path) for path in Path().rglob("*"))
     capsys.readouterr()
     assert cli.main(["sample", *words.split()]) == 2
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     shown = {
         kind: f"(sgmkit list {kind} shows all {len(registry.offers(kind))})"
         for kind in ("solver", "grid")
     }
-    assert (told.out, told.err) == ("", f"sgmkit: {WRONG[words].format(**shown)}\n")
+    assert (printed.out, printed.err) == ("", f"sgmkit: {WRONG[words].format(**shown)}\n")
     assert sorted(str(path) for path in Path().rglob("*")) == before
 
 
@@ -114,8 +114,8 @@ def test_a_solver_that_cannot_is_named(tiny, capsys):
     assert cli.main([*TINY, "--sde", "subvp", "--out", "run"]) == 0
     capsys.readouterr()
     assert cli.main(["sample", "run", "--solver", "ssem"]) == 2
-    told = capsys.readouterr().err
-    assert told == "sgmkit: ssem needs constant matrices on a clock, which SubVP has not\n"
+    printed = capsys.readouterr().err
+    assert printed == "sgmkit: ssem needs constant matrices on a clock, which SubVP has not\n"
     assert not (Path("run") / "samples").exists()
 
 

@@ -52,8 +52,8 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tiny, words, capsys):
     before = sorted(str(path) for path in Path().rglob("*"))
     assert cli.main([*TINY, *words.split()]) == 2
     shown = f"(sgmkit list model shows all {len(registry.offers('model'))})"
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", f"sgmkit: {WRONG[words].replace('{model}', shown)}\n")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"sgmkit: {WRONG[words].replace('{model}', shown)}\n")
     assert sorted(str(path) for path in Path().rglob("*")) == before
 
 

@@ -183,9 +183,9 @@ def test_checks_are_named_and_documented():
             assert check.__doc__
 
 
-def test_what_was_measured_is_told():
-    found = results("sde", "vp")["check_forgetting"]
-    assert (found.subject, found.level, found.measured) == (
+def test_a_result_says_what_was_measured():
+    result = results("sde", "vp")["check_forgetting"]
+    assert (result.subject, result.level, result.measured) == (
         "sde vp",
         "ok",
         "2.2e-05 nats per dimension",
@@ -204,15 +204,17 @@ def test_an_instance_a_class_and_a_path_are_targets():
 
 
 def test_options_reach_the_component():
-    (found,) = [x for x in run_checks("sde", "vp", beta_max=4.0) if x.check == "check_forgetting"]
-    assert (found.subject, found.level, found.ok) == ("sde vp:beta_max=4.0", "warn", True)
-    assert found.message == ("u_T still knows 6.9e-02 nats per dimension; below 0.001 is usual")
+    (result,) = [x for x in run_checks("sde", "vp", beta_max=4.0) if x.check == "check_forgetting"]
+    assert (result.subject, result.level, result.ok) == ("sde vp:beta_max=4.0", "warn", True)
+    assert result.message == (
+        "u_T shares 6.9e-02 nats per dimension with the data; below 0.001 is usual"
+    )
 
 
 def test_a_component_that_cannot_be_built_fails():
-    (found,) = run_checks("sde", "ve", sigma_max=0.001)
-    assert (found.check, found.ok) == ("check_builds", False)
-    assert found.message == "sde 've': sigma_max = 0.001 must exceed sigma_min"
+    (result,) = run_checks("sde", "ve", sigma_max=0.001)
+    assert (result.check, result.ok) == ("check_builds", False)
+    assert result.message == "sde 've': sigma_max = 0.001 must exceed sigma_min"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,7 @@ def test_unknown_kinds_and_excuses():
 def test_options_of_an_instance_are_refused():
     with pytest.raises(BadValue) as caught:
         parametrize_checks("sde", VP(), beta_max=3.0)
-    assert str(caught.value) == "options are of no use for an instance of VP"
+    assert str(caught.value) == "an instance of VP takes no options: it is built already"
 
 
 def test_outcomes():

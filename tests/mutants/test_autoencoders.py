@@ -1,4 +1,4 @@
-"""Autoencoders with one defect each: every one must be found."""
+"""Autoencoders with one defect each: every one must be scales."""
 
 import dataclasses
 
@@ -15,14 +15,14 @@ from sgmkit.testing.suite import build
 
 
 class Changed(ReferenceAutoencoder):
-    """One scale of what is encoded, changed."""
+    """Latents of which one scale is changed."""
 
     place = 0
 
     def encode(self, x, noise):
-        found = list(super().encode(x, noise))
-        found[self.place] = self.change(found[self.place], x)
-        return tuple(found)
+        scales = list(super().encode(x, noise))
+        scales[self.place] = self.change(scales[self.place], x)
+        return tuple(scales)
 
     def change(self, latents, x):
         raise NotImplementedError
@@ -271,11 +271,11 @@ class Detached(ReferenceAutoencoder):
     """Latents without a graph."""
 
     def encode(self, x, noise):
-        found = super().encode(x, noise)
+        scales = super().encode(x, noise)
         parts = ("z", "mean", "std")
         return tuple(
             dataclasses.replace(each, **{name: getattr(each, name).detach() for name in parts})
-            for each in found
+            for each in scales
         )
 
 
@@ -300,7 +300,7 @@ def _noise(ids):
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (OneScale, "check_latents", "1 Latents for 2 scales"),
         (Swapped, "check_latents", "z of scale 0 is (1, 1, 4, 4), not (1, 2, 2, 2)"),
@@ -347,8 +347,8 @@ def _noise(ids):
         (Probing, "check_global_rng", "it uses a global random generator"),
     ],
 )
-def test_autoencoder_mutants(mutant, name, told):
-    finds("autoencoder", build("autoencoder", mutant), name, told)
+def test_autoencoder_mutants(mutant, name, message):
+    finds("autoencoder", build("autoencoder", mutant), name, message)
 
 
 def test_batch_statistics_may_be_declared():

@@ -181,7 +181,7 @@ class Shaken(Digits):
 
 
 @pytest.mark.parametrize(
-    ("mutant", "told"),
+    ("mutant", "message"),
     [
         (Grey(), "x taken of train has other values than -1 and 1"),
         (Shares(binarise=True), "x taken of train has other values than -1 and 1"),
@@ -194,12 +194,12 @@ class Shaken(Digits):
     ],
     ids=lambda x: None if isinstance(x, str) else type(x).__name__,
 )
-def test_mutants_of_binarised_data(mutant, told):
-    finds("dataset", mutant, "check_binarised", told)
+def test_mutants_of_binarised_data(mutant, message):
+    finds("dataset", mutant, "check_binarised", message)
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (NoLevels, "check_levels", "levels are None, value_range is (-1.0, 1.0)"),
         (OneLevel, "check_levels", "levels are 1, value_range is (-1.0, 1.0)"),
@@ -223,5 +223,5 @@ def test_mutants_of_binarised_data(mutant, told):
         (Fresh, "check_take_refusals", "position 0 of train is not refused; fresh draws have"),
     ],
 )
-def test_mutants_of_data_sets(mutant, name, told):
-    finds("dataset", mutant(), name, told)
+def test_mutants_of_data_sets(mutant, name, message):
+    finds("dataset", mutant(), name, message)

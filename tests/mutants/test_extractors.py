@@ -1,4 +1,4 @@
-"""Extractors with one defect each: every one must be found."""
+"""Extractors with one defect each: the conformance suite must find every one."""
 
 import itertools
 
@@ -119,7 +119,7 @@ class GlobalNoise(ReferenceExtractor):
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (Wide, "check_form", "features are (6, 2), not (6, 3)"),
         (Double, "check_form", "features of torch.float32 are torch.float64, not torch.float32"),
@@ -143,5 +143,5 @@ class GlobalNoise(ReferenceExtractor):
         (GlobalNoise, "check_global_rng", "it uses a global random generator"),
     ],
 )
-def test_extractor_mutants(mutant, name, told):
-    finds("extractor", mutant(), name, told)
+def test_extractor_mutants(mutant, name, message):
+    finds("extractor", mutant(), name, message)

@@ -1,4 +1,4 @@
-"""Trainable models with one defect each: every one must be found."""
+"""Trainable models with one defect each: the conformance suite must find every one."""
 
 import copy
 
@@ -173,7 +173,11 @@ class NoLaw(Sound):
 @pytest.mark.parametrize(
     ("mutant", "name", "message"),
     [
-        (OtherProcess, "check_sde", "the kernel of sde differs from that of the process of reverse"),
+        (
+            OtherProcess,
+            "check_sde",
+            "the kernel of sde differs from that of the process of reverse",
+        ),
         (OtherHorizon, "check_sde", "sde has horizon = 1.0, but reverse has 2.0"),
         (Untrainable, "check_trainable", "it says it is not trainable, but has a loss"),
         (NoLoss, "check_trainable", "it says it is trainable, but its loss: NoLoss has nothing"),

@@ -1,4 +1,4 @@
-"""Networks with one defect each: every one must be found; and how the suite builds a network."""
+"""Networks with one defect each, which the suite must find; and how it builds a network."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Data sets, evaluators, grids and models with one defect each: every one must be found."""
+"""Data sets, evaluators, grids and models with one defect each, which the suite must find."""
 
 from dataclasses import dataclass, replace
 
@@ -198,7 +198,7 @@ class Infinite(Unreached):
 
 
 @pytest.mark.parametrize(
-    ("kind", "mutant", "name", "told"),
+    ("kind", "mutant", "name", "message"),
     [
         ("dataset", Wider, "check_mixture", "standard errors off the stated law"),
         ("dataset", HeavyWeights, "check_mixture", "weights of the mixture are not"),
@@ -224,11 +224,11 @@ class Infinite(Unreached):
         ("grid", Upward, "check_decreasing", "do not decrease"),
         ("grid", Single, "check_form", "torch.float32 on cpu, not float64 on the CPU"),
         ("grid", OneShort, "check_form", "(17,) for 17 steps"),
-        ("grid", Remembering, "check_fresh", "two calls share one tensor"),
+        ("grid", Remembering, "check_fresh", "two calls return one tensor"),
         ("model", NeverEnds, "check_t_min", "t_min = 2 is not between 0 and T = 1"),
-        ("model", FlatDecoder, "check_decode", "decoded states are (5, 1), not (5, 2)"),
-        ("model", FlatDecoder, "check_sample", "x is (5, 1), not (5, 2)"),
-        ("model", WritingDecoder, "check_decode", "decode writes to the states"),
+        ("model", FlatDecoder, "check_decode", "decode gives (5, 1), not (5, 2)"),
+        ("model", FlatDecoder, "check_sample", "x of samples has shape (5, 1), not (5, 2)"),
+        ("model", WritingDecoder, "check_decode", "decode modifies its input"),
         ("model", CentringDecoder, "check_batch", "samples in a smaller batch differ by"),
         ("model", GlobalStart, "check_reproducible", "the same noise gives other samples"),
         ("model", GlobalStart, "check_global_rng", "it uses a global random generator"),
@@ -239,5 +239,5 @@ class Infinite(Unreached):
         ("model", Infinite, "check_loss", "the loss is not finite"),
     ],
 )
-def test_other_mutants(kind, mutant, name, told):
-    finds(kind, mutant(), name, told)
+def test_other_mutants(kind, mutant, name, message):
+    finds(kind, mutant(), name, message)

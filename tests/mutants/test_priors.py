@@ -1,4 +1,4 @@
-"""Priors whose cross entropies have one defect each: every one must be found."""
+"""Priors whose cross entropies have one defect each: every one must be cost."""
 
 import re
 from dataclasses import replace
@@ -18,50 +18,50 @@ class Sound(Sgm):
     """What the others are a defect away from: LSGM with CLD's prior, before training."""
 
     def __init__(self):
-        told = {"prediction": "residual", "weighting": "likelihood", "t_min": 0.01}
-        super().__init__((2,), CLD(), ReferenceNetwork, **told)
+        options = {"prediction": "residual", "weighting": "likelihood", "t_min": 0.01}
+        super().__init__((2,), CLD(), ReferenceNetwork, **options)
 
 
 class Changed(Sound):
-    """The answer, changed."""
+    """A cross entropy with one change."""
 
     def cross_entropy(self, z, noise, weight, *, separate=False):
         return self.change(super().cross_entropy(z, noise, weight, separate=separate), z)
 
-    def change(self, found, z):
+    def change(self, cost, z):
         raise NotImplementedError
 
 
 class Rows(Changed):
-    def change(self, found, z):
-        return replace(found, excess=found.excess.sum(1))
+    def change(self, cost, z):
+        return replace(cost, excess=cost.excess.sum(1))
 
 
 class Graph(Changed):
-    def change(self, found, z):
-        return replace(found, excess=found.excess + 0 * z)
+    def change(self, cost, z):
+        return replace(cost, excess=cost.excess + 0 * z)
 
 
 class Infinite(Changed):
-    def change(self, found, z):
-        return replace(found, excess=found.excess / 0)
+    def change(self, cost, z):
+        return replace(cost, excess=cost.excess / 0)
 
 
 class Vector(Changed):
-    def change(self, found, z):
-        return replace(found, loss=found.loss * torch.ones(3))
+    def change(self, cost, z):
+        return replace(cost, loss=cost.loss * torch.ones(3))
 
 
 class PartOfRows(Changed):
-    def change(self, found, z):
-        return replace(found, parts={"rows": found.excess.sum(1)})
+    def change(self, cost, z):
+        return replace(cost, parts={"rows": cost.excess.sum(1)})
 
 
 class Half(Changed):
     """The half of a formula, forgotten: too good to be true."""
 
-    def change(self, found, z):
-        return CrossEntropy(found.excess / 2, found.loss, found.parts)
+    def change(self, cost, z):
+        return CrossEntropy(cost.excess / 2, cost.loss, cost.parts)
 
 
 class ByPlace(Sound):
@@ -107,21 +107,21 @@ class Leaking(Sound):
     """The encoder's loss in the prior's gradient: LSGM's joint loop, released."""
 
     def cross_entropy(self, z, noise, weight, *, separate=False):
-        found = super().cross_entropy(z, noise, weight, separate=separate)
-        return replace(found, loss=found.loss * (weight if not callable(weight) else 1.0))
+        cost = super().cross_entropy(z, noise, weight, separate=separate)
+        return replace(cost, loss=cost.loss * (weight if not callable(weight) else 1.0))
 
 
 class Untrained(Sound):
     def cross_entropy(self, z, noise, weight, *, separate=False):
         self.requires_grad_(False)
-        found = super().cross_entropy(z, noise, weight, separate=separate)
+        cost = super().cross_entropy(z, noise, weight, separate=separate)
         self.requires_grad_(True)
         own = 0 * sum(p.sum() for p in self.parameters())
-        return replace(found, loss=found.loss + own)
+        return replace(cost, loss=cost.loss + own)
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (Rows, "check_cross_entropy", "excess is (5,), not (5, 2)"),
         (Graph, "check_cross_entropy", "excess has a graph"),
@@ -139,13 +139,13 @@ class Untrained(Sound):
         (Untrained, "check_cost_weight", "no gradient reaches the prior's parameters"),
     ],
 )
-def test_prior_mutants(mutant, name, told):
-    finds("model", mutant(), name, told)
+def test_prior_mutants(mutant, name, message):
+    finds("model", mutant(), name, message)
 
 
 def test_what_they_are_mutants_of_is_sound():
-    found = [x for x in run_checks("model", Sound()) if "cost" in x.check or "cross" in x.check]
-    assert [x.level for x in found] == ["ok"] * 5
-    bound = next(x for x in found if x.check == "check_cost_bound").measured
+    results = [x for x in run_checks("model", Sound()) if "cost" in x.check or "cross" in x.check]
+    assert [x.level for x in results] == ["ok"] * 5
+    bound = next(x for x in results if x.check == "check_cost_bound").measured
     cost, error, least = (float(word) for word in re.findall(r"[\d.]+", bound))
     assert cost == pytest.approx(least, abs=4 * error)  # a prior that begins as N(0, 1)
