@@ -104,7 +104,14 @@ class Sgm(Prior):
             Sampling,
             Doc("law of the training times; it changes the variance of the loss, not its mean"),
         ] = "importance",
-        prediction: Annotated[Prediction, Doc("what the network predicts")] = "noise",
+        prediction: Annotated[
+            Prediction,
+            Doc(
+                "what the network predicts: the driven noise; v; the data x; EDM's mixture of data "
+                "and noise; the residual of the data beside their Normal estimate; or R, the noise "
+                "of all phases"
+            ),
+        ] = "noise",
         mixed: Annotated[
             Mixed,
             Doc(
