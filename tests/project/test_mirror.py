@@ -13,17 +13,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = sorted(path.parent for path in ROOT.glob("sgmkit/*/__init__.py"))
 PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/__init__.py"))
-MISNAMED_PENDING: tuple[str, ...] = (
-    "cli",
-    "convergence",
-    "registry",
-    "scaffold",
-    "sgmkit_datasets",
-    "sgmkit_evaluators",
-    "sgmkit_features",
+MISNAMED_PENDING = ("convergence", "sgmkit_solvers")
+"""Rooms and packages whose test files are not renamed yet."""
+UNTESTED_PENDING = (
+    *("cli", "convergence", "evaluation", "models", "registry", "solvers", "testing"),
+    *("sgmkit_autoencoders", "sgmkit_evaluators", "sgmkit_features", "sgmkit_lsgm"),
     "sgmkit_solvers",
 )
-"""Rooms and packages whose test files are not renamed yet."""
+"""Rooms and packages in which some module has no test file of its own yet."""
 
 
 def modules(package: Path) -> set[str]:
@@ -56,6 +53,14 @@ def test_test_files_are_named_after_modules(package):
         pytest.skip("not renamed yet")
     names = modules(package)
     assert {t for t in aspects(package) if not any(belongs(t, m) for m in names)} == set()
+
+
+@pytest.mark.parametrize("package", [*ROOMS, *PACKAGES], ids=lambda path: path.name)
+def test_every_module_has_a_test_file(package):
+    if package.name in UNTESTED_PENDING:
+        pytest.skip("some test files are missing")
+    tests = aspects(package)
+    assert {m for m in modules(package) if not any(belongs(t, m) for t in tests)} == set()
 
 
 def test_folders_of_tests_are_those_of_packages():
