@@ -20,8 +20,11 @@ from sgmkit.processes import LinearSDE, Operator, semidefinite_factor
 from sgmkit.solvers import Last, Reverse, Solver, finish
 
 Start = Literal["prior", "exact"]
+"""Law of u_T: the prior N(0, prior_cov), or the exact one of the noised data."""
 Images = Literal["mean", "sample"]
+"""Data from a decoder that states a law of data: its mean, or a sample of it."""
 Bound = Literal["iw-ode", "nelbo-diffusion", "nelbo-chain"]
+"""Kinds of upper bounds of the negative log-likelihood; see `Model.bound`."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def cells():
     return {path.name: path.read_text() for path in Path("results").glob("*.json")}
 
 
-def test_fresh_computes_again_what_is_found(capsys):
+def test_fresh_computes_stored_cells_again(capsys):
     assert main([*BENCH, "--solvers", "ddim"]) == 0
     before = cells()
     name, text = next((n, t) for n, t in before.items() if '"scope": "cell"' in t)
@@ -62,7 +62,7 @@ def broken(tmp_path, monkeypatch):
     registry.reset()
 
 
-def test_failures_are_told_once_and_end_in_status_one(broken, capsys):
+def test_failures_are_reported_once_and_end_in_status_one(broken, capsys):
     assert main([*BENCH, "--solvers", "bad,ddim", "--nfe", "4,8"]) == 1
     out, err = capsys.readouterr()
     assert err.splitlines() == [
@@ -74,7 +74,7 @@ def test_failures_are_told_once_and_end_in_status_one(broken, capsys):
     ]
 
 
-def test_the_traceback_of_a_failure_is_printed_where_it_is_asked_for(broken, capsys):
+def test_the_traceback_of_a_failure_is_printed_on_request(broken, capsys):
     assert main([*BENCH, "--solvers", "bad,ddim", "--nfe", "4,8", "--traceback"]) == 1
     first, *lines = capsys.readouterr().err.splitlines()
     assert first.startswith("failed: RuntimeError: no luck today (tw_bad/parts.py:3) (")
@@ -87,7 +87,7 @@ def test_the_traceback_of_a_failure_is_printed_where_it_is_asked_for(broken, cap
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_evaluator_without_metrics_is_told_what_to_write(broken, capsys):
+def test_an_evaluator_without_metrics_is_refused(broken, capsys):
     assert main([*BENCH, "--solvers", "ddim", "--evaluators", "mute"]) == 2
     assert capsys.readouterr().err == (
         "sgmkit: evaluator 'mute' states no metrics: "

@@ -187,7 +187,7 @@ def shown(kind):
 
 
 @pytest.mark.parametrize("args", [*NAMES, *VALUES])
-def test_bench_is_asked_for_something_it_cannot_do(place, monkeypatch, capsys, args):
+def test_a_name_or_a_value_is_wrong(place, monkeypatch, capsys, args):
     kinds = ("solver", "sde", "dataset", "model", "grid", "evaluator")
     expected = {**NAMES, **VALUES}[args].format(**{kind: shown(kind) for kind in kinds})
     assert refused(place, monkeypatch, capsys, ["bench", *args.split()]) == expected

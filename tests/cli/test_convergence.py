@@ -92,7 +92,7 @@ def broken(tmp_path_factory, monkeypatch):
     registry.reset()
 
 
-def test_a_solver_that_raises_is_told_and_ends_in_status_one(broken, capsys):
+def test_a_solver_that_raises_is_reported_and_ends_in_status_one(broken, capsys):
     assert main([*ORDERS, "--solvers", "bad,ddim", "--sde", "vp", "--nfe", "8,16"]) == 1
     out, err = capsys.readouterr()
     assert err == "failed: RuntimeError: no luck today (bad vp)\n"

@@ -157,7 +157,7 @@ def test_strict_raises(install, monkeypatch):
     )
 
 
-def test_only_the_plugins_asked_for_are_loaded(install, good, monkeypatch):
+def test_only_the_listed_plugins_are_loaded(install, good, monkeypatch):
     install("tw_bad", {"tw_bad": "import tw_nowhere"})
     monkeypatch.setenv("SGMKIT_PLUGINS", " tw_good ,")
     assert [plugin.name for plugin in Registry(KINDS).plugins()] == ["tw_good"]

@@ -242,7 +242,7 @@ def test_names_of_pydantic_attributes_are_ordinary_options():
     assert schema.values({"copy": "5"}) == {"copy": 5, "model_config": 2, "json": 3, "_x": 4}
 
 
-def test_components_and_supplied_parameters_are_told_apart():
+def test_components_and_supplied_parameters_are_distinguished():
     class Model:
         def __init__(
             self,
