@@ -10,14 +10,14 @@ def sgmkit_components() -> Iterator[Component]:
     yield Component(
         "solver",
         "torchdiffeq",
-        "sgmkit_libraries.ode:TorchDiffEq",
+        "sgmkit_libraries.torchdiffeq_solver:TorchDiffEq",
         "the Runge-Kutta methods of torchdiffeq on the probability flow",
         extra="torchdiffeq",
     )
     yield Component(
         "solver",
         "torchsde",
-        "sgmkit_libraries.sde:TorchSDE",
+        "sgmkit_libraries.torchsde_solver:TorchSDE",
         "the methods of torchsde on the reverse SDE, with our noise",
         extra="torchsde",
     )

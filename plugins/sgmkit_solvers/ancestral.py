@@ -10,7 +10,7 @@ from typing_extensions import Doc
 
 from sgmkit import LinearSDE
 from sgmkit.processes import full_score_operators
-from sgmkit.solvers import Scheme, Step, root, single
+from sgmkit.solvers import Scheme, Step, covariance_factor, one_stage_steps
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Ancestral(Scheme):
             gain = back - back @ cov @ white
             left = torch.eye(sde.phases).to(phi) - gain @ phi
             spread = left @ sde.kernel(s).cov @ left.mT + gain @ cov @ gain.mT
-        return single(t, back + back @ cov @ of_u, back @ cov @ of_eps, root(spread), draws=1)
+        return one_stage_steps(
+            t, back + back @ cov @ of_u, back @ cov @ of_eps, covariance_factor(spread), draws=1
+        )
 
 
 @dataclass(frozen=True)
@@ -65,5 +67,5 @@ class ReverseDiffusion(Scheme):
         pull = (1 + self.eta) / 2 * cov
         parts = [2 * torch.eye(sde.phases).to(phi) - phi + pull @ of_u, pull @ of_eps]
         if not self.eta:
-            return single(t, *parts)
-        return single(t, *parts, root(self.eta * cov), draws=1)
+            return one_stage_steps(t, *parts)
+        return one_stage_steps(t, *parts, covariance_factor(self.eta * cov), draws=1)

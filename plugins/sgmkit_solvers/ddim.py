@@ -9,7 +9,7 @@ from typing_extensions import Doc
 
 from sgmkit import LinearSDE
 from sgmkit.processes import denoise_operators, point_transition
-from sgmkit.solvers import Scheme, Step, root, single
+from sgmkit.solvers import Scheme, Step, covariance_factor, one_stage_steps
 
 
 @dataclass(frozen=True)
@@ -38,5 +38,5 @@ class DDIM(Scheme):
         from_u, from_eps = denoise_operators(kernel, sde.driven, sde.data_var())
         parts = [keep + gain @ from_u, gain @ from_eps]
         if not self.lam:
-            return single(t, *parts)
-        return single(t, *parts, root(spread), draws=1)
+            return one_stage_steps(t, *parts)
+        return one_stage_steps(t, *parts, covariance_factor(spread), draws=1)

@@ -1,4 +1,4 @@
-"""Predictor and corrector on one network call a step."""
+"""UniPC: an exponential predictor and corrector on one network call in each step."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -9,28 +9,31 @@ from typing_extensions import Doc
 
 from sgmkit import LinearSDE, Reverse, Solver
 from sgmkit.processes import Operator, remembered
-from sgmkit.solvers import FORMS, Rule, asked, combined
+from sgmkit.solvers import FORMS, Rule, multistep_operators
 
 
 @dataclass(frozen=True)
 class UniPC(Solver):
     """Exponential Adams-Bashforth, then Adams-Moulton with the answer at the predicted point.
 
-    That answer also serves the next step, so that a step is one call (Zhao et al. 2023, alg. 1, 2).
-    ``bh1`` and ``bh2`` are the paper's two choices of B(h): they matter where a single difference
-    is weighed, and are exact beyond. The last step has no corrector.
+    That answer also serves as the first one of the next step, so that a step takes one network call
+    (Zhao et al. 2023, alg. 1 and 2). ``bh1`` and ``bh2`` are the paper's two choices of B(h); they
+    matter where a single difference of answers is used, and make no difference beyond. The last
+    step has no corrector.
     """
 
-    max_order: Annotated[int, Ge(1), Le(3), Doc("answers that the predictor combines")] = 3
-    variant: Annotated[Literal["bh1", "bh2"], Doc("B(h): the step, or its exponential")] = "bh2"
-    form: Annotated[Literal["data", "noise"], Doc("what is taken for a polynomial")] = "data"
+    max_order: Annotated[int, Ge(1), Le(3), Doc("how many answers the predictor combines")] = 3
+    variant: Annotated[Literal["bh1", "bh2"], Doc("the paper's B(h): h, or exp(h) - 1")] = "bh2"
+    form: Annotated[Literal["data", "noise"], Doc("prediction that is taken for a polynomial")] = (
+        "data"
+    )
     lower_final: Annotated[bool, Doc("lower orders in the last steps")] = True
 
     citation = "Zhao et al. 2023 (UniPC), alg. 1 and 2"
 
     @property
     def order(self) -> int:
-        """As it ends with a step of first order, a lower final order leaves no more than two."""
+        """A last step of first order leaves the whole no more than second order."""
         return min(2, self.max_order) if self.lower_final else self.max_order
 
     @property
@@ -39,17 +42,17 @@ class UniPC(Solver):
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
         past, point = list[Tensor](), u
-        for count, t, ask, fix, move in _table(self, rev.sde, grid):
+        for count, t, to_answer, correct, predict in _table(self, rev.sde, grid):
             eps = rev.eps(point, t)
-            answer = eps if ask is None else ask(point, eps)
-            if fix:
-                u = fix(u, answer, *past)
+            answer = eps if to_answer is None else to_answer(point, eps)
+            if correct:
+                u = correct(u, answer, *past)
             past = [answer, *past][:count]
-            point = move(u, *past)
+            point = predict(u, *past)
         return point
 
     def rule(self, count: int) -> Rule:
-        """B(h) where a single difference is weighed."""
+        """B(h) in terms of the first moment, where a single difference of answers is used."""
         if count != 2:
             return "exact"
         return "half" if self.variant == "bh2" else "end"
@@ -60,13 +63,17 @@ _Row = tuple[int, Tensor, Operator | None, Operator | None, Operator]
 
 @remembered
 def _table(solver: UniPC, sde: LinearSDE, grid: Tensor) -> list[_Row]:
-    """At each time: what to ask, the step that led there corrected, and the next one."""
+    """For each step: count of answers, time, operator to the answer, corrector and predictor.
+
+    The corrector repeats the step that led to this time; the predictor takes the next one.
+    """
     form, steps = FORMS[solver.form](sde), len(grid) - 1
     counts = [
         min(solver.max_order, i + 1, steps - i if solver.lower_final else steps)
         for i in range(steps)
     ]
-    moves = combined(form, "logsnr", grid, counts, solver.rule)
-    fixes = [None, *combined(form, "logsnr", grid, counts, solver.rule, ahead=True)[:-1]]
+    predictors = multistep_operators(form, "logsnr", grid, counts, solver.rule)
+    correctors = multistep_operators(form, "logsnr", grid, counts, solver.rule, ahead=True)
     t = grid[:-1]
-    return list(zip(counts, t, asked(form, t), fixes, moves, strict=True))
+    columns = counts, t, form.answer_operators(t), [None, *correctors[:-1]], predictors
+    return list(zip(*columns, strict=True))

@@ -1,28 +1,40 @@
-"""Solvers: the reverse problem that they see, time grids, and how solvers are written.
+"""Solvers: the reverse problem that they integrate, time grids, and the bases to write them on.
 
-Read `reverse` (the problem), `solver` (the base classes), `grid`, then `scheme` (solvers as tables
-of small matrices), `exponential` and `methods` (exponential integrators as choices of nodes) and
-`adaptive` (Runge-Kutta with each row's own step). This room imports processes and noise.
+Read `reverse` (the problem), then `solver` (the base classes) and `grid`. A solver that needs no
+more than the velocity or the drift is a `StepSolver`. `stages` has solvers whose steps are small
+matrices that are computed for a whole grid at once; `forms` and `exponential_integrators` make such
+matrices for exponential methods, which are then a choice of nodes. `adaptive_runge_kutta` controls
+the step of each sample on its own. This room imports processes and noise.
 """
 
-from sgmkit.solvers.adaptive import BOGACKI_SHAMPINE, DORMAND_PRINCE, integrate
-from sgmkit.solvers.exponential import FORMS, NoiseForm, moments, root
+from sgmkit.solvers.adaptive_runge_kutta import BOGACKI_SHAMPINE, DORMAND_PRINCE, integrate
+from sgmkit.solvers.exponential_integrators import (
+    Exponential,
+    Multistep,
+    Node,
+    Rule,
+    Staged,
+    moments,
+    multistep_operators,
+)
+from sgmkit.solvers.forms import FORMS, Form, NoiseForm, covariance_factor
 from sgmkit.solvers.grid import Grid
-from sgmkit.solvers.methods import Exponential, Multistep, Node, Rule, Staged, asked, combined
 from sgmkit.solvers.reverse import Predict, Reverse
-from sgmkit.solvers.scheme import Scheme, Stage, Step, advance, single, table
-from sgmkit.solvers.solver import Last, Solver, StepSolver, finish
+from sgmkit.solvers.solver import Last, OneStepSolver, Solver, StepSolver, finish
+from sgmkit.solvers.stages import Scheme, Stage, Step, one_stage_steps, step_table, take_step
 
 __all__ = [
     "BOGACKI_SHAMPINE",
     "DORMAND_PRINCE",
     "FORMS",
     "Exponential",
+    "Form",
     "Grid",
     "Last",
     "Multistep",
     "Node",
     "NoiseForm",
+    "OneStepSolver",
     "Predict",
     "Reverse",
     "Rule",
@@ -32,13 +44,12 @@ __all__ = [
     "Staged",
     "Step",
     "StepSolver",
-    "advance",
-    "asked",
-    "combined",
+    "covariance_factor",
     "finish",
     "integrate",
     "moments",
-    "root",
-    "single",
-    "table",
+    "multistep_operators",
+    "one_stage_steps",
+    "step_table",
+    "take_step",
 ]

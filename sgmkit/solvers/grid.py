@@ -1,4 +1,4 @@
-"""What a time grid is: a rule that places the times of a fixed number of steps."""
+"""What a time grid is."""
 
 from abc import ABC, abstractmethod
 from typing import final
@@ -18,7 +18,12 @@ class Grid(ABC):
 
     @final
     def __call__(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
-        """`times`, checked: bad numbers of steps and cut-offs are named here, for all grids."""
+        """`times` with exact ends.
+
+        Raises:
+            BadValue: if there are no steps, the cut-off ``t_min`` lies outside (0, T), or the times
+                do not decrease.
+        """
         if steps < 1:
             raise BadValue(f"steps must be at least 1, not {steps}")
         if not 0 < t_min < sde.horizon:
@@ -26,7 +31,7 @@ class Grid(ABC):
                 f"t_min must lie between 0 and the horizon {sde.horizon:g}, not {t_min:g}"
             )
         times = self.times(sde, steps, t_min)
-        times[0], times[-1] = sde.horizon, t_min  # exact ends, whatever the formula rounds to
+        times[0], times[-1] = sde.horizon, t_min  # exactly, whatever the formula rounds to
         if not bool((times.diff() < 0).all()):
             raise BadValue(
                 f"{type(self).__name__}: the times of {type(sde).__name__} do not decrease; "

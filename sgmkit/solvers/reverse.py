@@ -1,4 +1,7 @@
-"""The seam between models and solvers: a linear SDE, a noise predictor, noise, and a count."""
+"""The reverse problem, which stands between models and solvers.
+
+It holds a linear SDE, a noise predictor and noise, and it counts network calls.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sgmkit._util.memo import remembered
+from sgmkit._util.memo import Memo, remembered
 from sgmkit.noise import Noise
 from sgmkit.processes import (
     Kernel,
@@ -17,6 +20,7 @@ from sgmkit.processes import (
     denoise_operators,
     flow_operators,
     operators_by_time,
+    over_event,
     score_operator,
 )
 
@@ -24,41 +28,44 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 """``(u (B, k, *event), t () or (B,)) -> eps_d (B, r, *event)``: one network evaluation."""
 
 Narrow = Callable[[Tensor], Predict]
-"""``index -> `` the predictor of that sub-batch (its labels, for one)."""
+"""``index -> predict``: the predictor of the rows ``index``, with their labels, for example."""
+
+QUANTITIES = ("velocity", "drift", "denoise", "score", "noise")
+"""What `Reverse` derives from a noise prediction, each by a matrix on the phases."""
 
 
-def _matrices(sde: LinearSDE, t: Tensor, kernel: Kernel, name: str) -> tuple[Tensor, ...]:
-    """What makes a velocity, drift, denoised data, score or noise, at times ``t (n,)``.
+def _matrices(sde: LinearSDE, t: Tensor, kernel: Kernel, quantity: str) -> tuple[Tensor, ...]:
+    """Matrices that give one of the `QUANTITIES` at the times ``t (n,)``.
 
-    On u and eps, on eps for the score, on normal numbers for the noise.
+    They act on u and eps; for the score on eps alone, for the noise on normal numbers.
     """
-    if name == "noise":
+    if quantity == "noise":
         return (sde.noise_factor(t),)
-    if name == "score":
+    if quantity == "score":
         return (score_operator(kernel, sde.driven),)
-    if name == "denoise":
+    if quantity == "denoise":
         return denoise_operators(kernel, sde.driven, sde.data_var())
+    # velocity = F u - D s / 2 per unit of time; drift = -F u + D s per unit of decreasing time
     drift, half = flow_operators(sde, t, kernel)
-    return (drift, half) if name == "velocity" else (-drift, -2 * half)
+    return (drift, half) if quantity == "velocity" else (-drift, -2 * half)
 
 
 def _narrowed(
     predict: Predict, narrow: Narrow | None, index: Tensor
 ) -> tuple[Predict, Narrow | None]:
-    """A predictor for the rows ``index``, and what narrows it further."""
+    """The predictor of the rows ``index``, and the function that narrows it further."""
     if narrow is None:
         return predict, None
     return narrow(index), lambda inner: narrow(index[inner])
 
 
 @remembered
-def _locals(sde: LinearSDE, times: Tensor) -> dict[float, dict[str, PhaseMap]]:
-    """All of these at each of ``times (n,)``."""
+def _phase_maps(sde: LinearSDE, times: Tensor) -> dict[float, dict[str, PhaseMap]]:
+    """The operator of each of the `QUANTITIES` at each of ``times (n,)``."""
     kernel = sde.kernel(times)
-    names = ("velocity", "drift", "denoise", "score", "noise")
-    columns = [operators_by_time(*_matrices(sde, times, kernel, name)) for name in names]
+    columns = [operators_by_time(*_matrices(sde, times, kernel, name)) for name in QUANTITIES]
     rows = zip(times.tolist(), *columns, strict=True)
-    return {key: dict(zip(names, row, strict=True)) for key, *row in rows}
+    return {time: dict(zip(QUANTITIES, row, strict=True)) for time, *row in rows}
 
 
 class Reverse:
@@ -66,13 +73,13 @@ class Reverse:
 
     Args:
         sde: the forward process.
-        predict: noise on the driven phases; called once per network evaluation and never else.
+        predict: the noise on the driven phases; each call is one network evaluation.
         noise: draws for a stochastic solver; one sample id for each row of the batch.
-        narrow: ``index -> predict`` for a sub-batch, where predict depends on the row (labels);
-            the default uses ``predict`` for any rows.
-        whole: the noise of all phases in the flow's frame, ``R^{-1} (u - m E[x | u])``, where a
-            model predicts that; see `whole`.
-        narrow_whole: `narrow` of ``whole``.
+        narrow: ``index -> predict`` for a part of the batch. It is needed where predictions depend
+            on the row, through labels; by default ``predict`` serves any rows.
+        whole: the noise of all phases in the frame of R, ``R^{-1} (u - m E[x | u])``, for a model
+            that predicts that; see the method `whole`.
+        narrow_whole: ``index -> whole`` for a part of the batch.
 
     Times of fixed grids are float64 on the CPU: looking up their coefficients then never waits
     for a device.
@@ -96,9 +103,9 @@ class Reverse:
         self._root: Reverse = self
         self._index: Tensor | None = None
         self._rows = 0
-        self._shared = 0  # calls made for the whole batch
-        self._own = torch.zeros(0, dtype=torch.int64)  # calls made for single rows
-        self._ready: dict[float, dict[str, PhaseMap]] = {}
+        self._shared = 0  # calls for the whole batch
+        self._own = torch.zeros(0, dtype=torch.int64)  # further calls for some rows, by row
+        self._maps: Memo[float, dict[str, PhaseMap]] = Memo()
 
     @classmethod
     def from_score(cls, sde: LinearSDE, score: Predict, noise: Noise) -> Self:
@@ -132,13 +139,14 @@ class Reverse:
 
     @property
     def predicts_whole(self) -> bool:
-        """Whether the model predicts the noise of all phases, so that `whole` can be asked."""
+        """Whether the model predicts the noise of all phases, so that `whole` can be called."""
         return self._whole is not None
 
     def whole(self, u: Tensor, t: Tensor) -> Tensor:
-        """Predicted noise of all phases, ``(B, k, *event)``: score ``-R^{-T}`` of it. One call.
+        """Predicted noise of all phases, ``(B, k, *event)``. One network call.
 
-        R is `sgmkit.processes.flow_factor`; for a model that has it (``prediction = "R"``).
+        The score is ``-R^{-T}`` times this noise, R being `sgmkit.processes.flow_factor`. For
+        models with ``prediction = "R"`` alone; see `predicts_whole`.
         """
         assert self._whole is not None
         self._count(len(u))
@@ -168,8 +176,7 @@ class Reverse:
 
     def brownian(self, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """``D(t)^{1/2} sqrt(t - s) z``, ``(B, k, *event)``: z is drawn for driven phases only."""
-        gap = (t - s).sqrt().to(u)
-        return self.diffused(self.draw(u), t) * gap.reshape(-1, *([1] * (u.ndim - 1)))
+        return self.diffused(self.draw(u), t) * over_event((t - s).sqrt(), u)
 
     def diffused(self, w: Tensor, t: Tensor) -> Tensor:
         """``G(t) w``, ``(B, k, *event)``, of noise w of the driven phases, ``(B, r, *event)``."""
@@ -181,8 +188,11 @@ class Reverse:
         return self.noise(u if r == u.shape[1] else u[:, -r:])
 
     def prepare(self, times: Tensor) -> None:
-        """Compute the coefficients of all of ``times (n,)`` at once; a miss computes one later."""
-        self._ready.update(_locals(self.sde, times))
+        """Compute the coefficients of all of ``times (n,)`` at once.
+
+        Coefficients at other times are computed when they are first used.
+        """
+        self._maps.pin(_phase_maps(self.sde, times))
 
     def select(self, index: Tensor) -> "Reverse":
         """The same problem on the rows ``index``; its calls count for those rows.
@@ -196,7 +206,7 @@ class Reverse:
         whole, narrow_whole = self._whole, self._narrow_whole
         if whole is not None and (narrow_whole or not narrow):
             whole, narrow_whole = _narrowed(whole, narrow_whole, index)
-        else:  # it would not know whose rows these are
+        else:  # predictions depend on the row, and `whole` cannot be narrowed to some rows
             whole = narrow_whole = None
         noise = self.noise.select(index)
         part = Reverse(self.sde, predict, noise, narrow, whole, narrow_whole)
@@ -215,12 +225,10 @@ class Reverse:
             own = torch.cat([own, own.new_zeros(short)])
         self._root._own = own.index_add(0, index, torch.ones_like(index))
 
-    def _at(self, t: Tensor, u: Tensor, name: str) -> PhaseMap:
+    def _at(self, t: Tensor, u: Tensor, quantity: str) -> PhaseMap:
+        """The operator of one of the `QUANTITIES` at time t, for states like u."""
         if t.ndim:  # a time for each sample
-            matrices = _matrices(self.sde, t, self.sde.kernel(t), name)
+            matrices = _matrices(self.sde, t, self.sde.kernel(t), quantity)
             return partial(act_on_phases, torch.cat(matrices, -1).to(u))
-        local = self._ready.get(key := float(t))
-        if local is None:
-            self.prepare(t[None])
-            local = self._ready[key]
-        return local[name]
+        time = float(t)
+        return self._maps.get(time, lambda: _phase_maps(self.sde, t[None])[time])[quantity]

@@ -1,6 +1,8 @@
-"""Solvers, time grids, and what is done at the end of a grid: three separate axes."""
+"""What a solver is, the base of the simplest ones, and the rule for the last step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar, Literal, final
 
@@ -15,17 +17,20 @@ Last = Literal["none", "mean"]
 
 
 class Solver(ABC):
-    """Integrates a `Reverse` down a time grid. Its facts are declared here and measured by tests.
+    """Integrates a `Reverse` down a time grid.
+
+    Its facts are declared here; the conformance suite measures them.
 
     Attributes:
         order: of convergence as the steps shrink: strong for a deterministic solver, weak for a
             stochastic one.
         cost: network evaluations for each step.
         stochastic: whether it draws noise.
-        adaptive: whether it chooses its own steps; it then uses the two ends of the grid only.
-        history: earlier steps that a step builds on. The first ones lack them and are of lower
-            order, as is usual, so that the order shows once they are few and short.
-        coupled: whether a sample depends on its batch: an error norm over all of it, say.
+        adaptive: whether it chooses its own steps; it then uses the two ends of the grid alone.
+        history: how many earlier steps a step builds on. The first steps of a grid have fewer, and
+            are of lower order; the declared order shows after them.
+        coupled: whether a sample depends on the other samples of its batch, through an error norm
+            over all of them, for example.
         citation: where it was published: authors, year, equation.
     """
 
@@ -52,28 +57,41 @@ class Solver(ABC):
         """
 
 
-class StepSolver(Solver):
-    """A one-step method: all there is to write is `step`.
+class OneStepSolver(Solver):
+    """A solver whose steps can be taken one at a time, as a predictor between corrections is."""
+
+    @abstractmethod
+    def moves(self, rev: Reverse, grid: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
+        """The steps of ``grid``: each gives the next state, ``(B, k, *event)``, from the last."""
+
+    def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
+        for move in self.moves(rev, grid):
+            u = move(u)
+        return u
+
+
+class StepSolver(OneStepSolver):
+    """A one-step method; a subclass writes `step`, and nothing else.
 
     Attributes:
-        nodes: where in a step from t (0) to s (1) coefficients are needed; those times are then
-            prepared for the whole grid at once. Speed alone: a time left out is computed when met.
+        nodes: where in a step from t (0) to s (1) coefficients of the process are needed. They are
+            computed for the whole grid at once. This is for speed alone: coefficients at other
+            times are computed when they are first used.
     """
 
     nodes: ClassVar[tuple[float, ...]] = (0.0,)
 
     @abstractmethod
     def step(self, rev: Reverse, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """The state at s < t from ``u`` at t; both times ``()``, float64."""
+        """The state at s < t, ``(B, k, *event)``, from ``u`` at t; both times ``()``, float64."""
 
     @final
-    def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
+    def moves(self, rev: Reverse, grid: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
         start, end = grid[:-1], grid[1:]
-        times = [start + place * (end - start) for place in self.nodes if 0 < place < 1]
-        rev.prepare(torch.cat([grid if 1.0 in self.nodes else start, *times]))
+        inner = [start + node * (end - start) for node in self.nodes if 0 < node < 1]
+        rev.prepare(torch.cat([grid if 1.0 in self.nodes else start, *inner]))
         for t, s in pairwise(grid):
-            u = self.step(rev, u, t, s)
-        return u
+            yield partial(self.step, rev, t=t, s=s)
 
 
 def finish(rev: Reverse, u: Tensor, t_min: Tensor, last: Last) -> Tensor:

@@ -11,10 +11,10 @@ from support.golden_solvers_data import close, left_sums, problem
 
 from sgmkit import time_grid
 from sgmkit.processes import time_at_snr, times_between
-from sgmkit.solvers import NoiseForm, combined
+from sgmkit.solvers import NoiseForm, multistep_operators
 from sgmkit_sdes.vp import VP
+from sgmkit_solvers.exponential_multistep import DEIS
 from sgmkit_solvers.ipndm import IPNDM
-from sgmkit_solvers.multistep import DEIS
 from sgmkit_solvers.runge_kutta import RungeKutta
 
 SDE, T_MIN = VP(beta_min=0.1, beta_max=20.0), 1e-3
@@ -49,7 +49,7 @@ def run(solver, golden, grid):
 def table(kind, order, times):
     """Our coefficients as DEIS stores them: of the state, and of the answers, newest first."""
     counts = [min(order + 1, i + 1) for i in range(len(times) - 1)]
-    steps = combined(NoiseForm(SDE), VARIABLES[kind], times, counts, lambda _: "exact")
+    steps = multistep_operators(NoiseForm(SDE), VARIABLES[kind], times, counts, lambda _: "exact")
     out = torch.zeros(len(counts), order + 2, dtype=torch.float64)
     for row, count, step in zip(out, counts, steps, strict=True):
         row[: count + 1] = torch.tensor(step.rows[0], dtype=torch.float64)
@@ -86,7 +86,7 @@ def test_adams_bashforth(kind, order, grid):
 @pytest.mark.parametrize(("kind", "order", "grid"), CASES)
 def test_adams_bashforth_with_released_sums(monkeypatch, kind, order, grid):
     golden = load("deis_vp")
-    monkeypatch.setattr("sgmkit.solvers.methods.moments", left_sums)
+    monkeypatch.setattr("sgmkit.solvers.exponential_integrators.moments", left_sums)
     ours, reference = table(kind, order, golden[f"ts_{grid}"]), golden[f"{kind}{order}_{grid}_coef"]
     assert bool(((ours - reference).abs() <= 1e-9 * reference.abs()).all())
     out = run(Fresh(order + 1, VARIABLES[kind]), golden, grid)

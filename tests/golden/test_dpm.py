@@ -11,9 +11,9 @@ from sgmkit import time_grid
 from sgmkit.processes import time_at_snr, times_between
 from sgmkit.solvers import finish
 from sgmkit_sdes.vp import VP
-from sgmkit_solvers.multistep import DPM, DPMPP
-from sgmkit_solvers.rk45 import RK45
-from sgmkit_solvers.staged import DPMPPSingle, DPMSingle
+from sgmkit_solvers.adaptive_runge_kutta import RK45
+from sgmkit_solvers.exponential_multistep import DPM, DPMPP
+from sgmkit_solvers.exponential_runge_kutta import DPMPPSingle, DPMSingle
 
 SDE, T_MIN = VP(beta_min=0.1, beta_max=20.0), 1e-3
 END = torch.tensor(T_MIN, dtype=torch.float64)

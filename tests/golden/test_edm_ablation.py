@@ -16,8 +16,9 @@ from sgmkit import ClockedSDE, time_grid
 from sgmkit.processes import time_at_snr
 from sgmkit_sdes.ve import EDM
 from sgmkit_sdes.vp import VP
+from sgmkit_solvers.euler_and_midpoint import EulerFlow
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.runge_kutta import EulerFlow, RungeKutta
+from sgmkit_solvers.runge_kutta import RungeKutta
 
 STEPS = 18
 CHURN = {"s_min": 0.05, "s_max": 50.0, "s_noise": 1.003}

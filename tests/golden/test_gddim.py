@@ -14,11 +14,11 @@ from support.golden_solvers_data import MIXTURE, close, left_sums
 
 from sgmkit import RecordedNoise, Reverse
 from sgmkit.processes import act_on_phases, flow_factor
-from sgmkit.solvers import NoiseForm, combined, moments
-from sgmkit.solvers.exponential import CholeskyForm
+from sgmkit.solvers import NoiseForm, moments, multistep_operators
+from sgmkit.solvers.forms import CholeskyForm
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
-from sgmkit_solvers.multistep import DEIS
+from sgmkit_solvers.exponential_multistep import DEIS
 
 EXACT = Exact(CLD(beta_0=4.0, beta_1=0.0, m_inv=4.0, gamma=0.04, numerical_eps=0.0), MIXTURE)
 """The network's score knows no numerical_eps."""
@@ -71,8 +71,8 @@ AGREE = {"rk": 2e-6, "euler": 1e-7}
 
 def as_released(monkeypatch, kind):
     """With the released sums and R."""
-    monkeypatch.setattr("sgmkit.solvers.methods.moments", left_sums)
-    monkeypatch.setattr("sgmkit.solvers.exponential.flow_factor", FACTORS[kind])
+    monkeypatch.setattr("sgmkit.solvers.exponential_integrators.moments", left_sums)
+    monkeypatch.setattr("sgmkit.solvers.forms.flow_factor", FACTORS[kind])
 
 
 class Fresh(DEIS):
@@ -107,7 +107,7 @@ def run(order, golden, denoise, factor=flow_factor, whole=True):
 def table(form, order, times):
     """Our coefficients as gDDIM stores them, ``(steps, order + 3, 2, 2)``."""
     counts = [min(order + 1, i + 1) for i in range(len(times) - 1)]
-    steps = combined(form, "t", times, counts, lambda _: "exact")
+    steps = multistep_operators(form, "t", times, counts, lambda _: "exact")
     out = torch.zeros(len(counts), order + 3, 2, 2, dtype=torch.float64)
     for row, count, step in zip(out, counts, steps, strict=True):
         matrix = torch.tensor(step.rows, dtype=torch.float64)
@@ -186,7 +186,9 @@ def test_runs(monkeypatch, order, denoise):
     of_velocity = run(order, golden, denoise, whole=False)
     assert close(of_velocity, ours, 1e-5)  # numerical_eps is in what it takes the data from
     with monkeypatch.context() as patch:
-        patch.setattr("sgmkit.solvers.methods.moments", lambda *args: 1.001 * moments(*args))
+        patch.setattr(
+            "sgmkit.solvers.exponential_integrators.moments", lambda *args: 1.001 * moments(*args)
+        )
         moved = run(order, golden, denoise)
     tolerance = float(((moved - ours).abs() / (1 + ours.abs())).max())
     assert 5e-3 < tolerance < 0.3

@@ -15,10 +15,10 @@ from sgmkit.solvers import finish
 from sgmkit_sdes.ve import EDM
 from sgmkit_sdes.vp import VP
 from sgmkit_solvers.ddim import DDIM
+from sgmkit_solvers.euler_and_midpoint import EulerFlow
+from sgmkit_solvers.exponential_multistep import DEIS, DPMPP
+from sgmkit_solvers.exponential_runge_kutta import DPMPPSDE, DPMPPSingle, DPMSingle
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.multistep import DEIS, DPMPP
-from sgmkit_solvers.runge_kutta import EulerFlow
-from sgmkit_solvers.staged import DPMPPSDE, DPMPPSingle, DPMSingle
 
 LOW, HIGH = 0.01, 50.0
 SDE = EDM(sigma_max=HIGH)

@@ -17,10 +17,10 @@ from sgmkit.processes import Kernel, Operator
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.ve import VE
 from sgmkit_sdes.vp import VP, SubVP
+from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.ancestral import Ancestral, ReverseDiffusion
-from sgmkit_solvers.corrector import Level, PredictorCorrector, levels
-from sgmkit_solvers.euler import Euler
-from sgmkit_solvers.rk45 import RK45
+from sgmkit_solvers.euler_maruyama import Euler
+from sgmkit_solvers.predictor_corrector import Level, PredictorCorrector, levels
 
 SDES = {  # of runs of 20 steps and of single steps; of runs of 100
     "vp": (VP(beta_min=0.1, beta_max=12.0), VP(beta_min=0.1, beta_max=20.0)),

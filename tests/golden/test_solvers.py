@@ -19,9 +19,9 @@ from sgmkit.solvers import finish
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.ve import EDM
 from sgmkit_sdes.vp import VP
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.adaptive_runge_kutta import RK45
+from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.rk45 import RK45
 from sgmkit_solvers.ssem import SSEM
 
 EPS = 1e-3

@@ -10,18 +10,18 @@ from support.mutants import finds
 
 from sgmkit import Node, Solver
 from sgmkit.processes import act_on_phases
-from sgmkit.solvers.exponential import CholeskyForm, DataForm
+from sgmkit.solvers.forms import CholeskyForm, DataForm
 from sgmkit.testing import checks
 from sgmkit.testing.result import perform
 from sgmkit_solvers.adaptive_sde import AdaptiveSDE
 from sgmkit_solvers.ancestral import Ancestral, ReverseDiffusion
-from sgmkit_solvers.corrector import PredictorCorrector
 from sgmkit_solvers.ddim import DDIM
+from sgmkit_solvers.exponential_multistep import DEIS, DPMPP, Exponential
+from sgmkit_solvers.exponential_runge_kutta import DPMPPSDE, DPMSingle
 from sgmkit_solvers.ipndm import IPNDM
-from sgmkit_solvers.multistep import DEIS, DPMPP, Exponential
+from sgmkit_solvers.phase_splitting import BAO
+from sgmkit_solvers.predictor_corrector import PredictorCorrector
 from sgmkit_solvers.runge_kutta import RungeKutta
-from sgmkit_solvers.splitting import BAO
-from sgmkit_solvers.staged import DPMPPSDE, DPMSingle
 from sgmkit_solvers.unipc import UniPC
 
 
@@ -139,8 +139,8 @@ class FlowWithNoise(DPMPP):
         form = DataForm(sde, self.eta)
 
         class Mixed(DataForm):
-            def spread(self, t, s):
-                return form.spread(t, s)
+            def noise_cov(self, t, s):
+                return form.noise_cov(t, s)
 
             @property
             def _share(self):

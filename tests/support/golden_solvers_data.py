@@ -13,7 +13,7 @@ from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.ve import EDM, VE
 from sgmkit_sdes.vp import VP, Geometric, SubVP
-from sgmkit_solvers.staged import DPMSingle
+from sgmkit_solvers.exponential_runge_kutta import DPMSingle
 
 ROWS = 12
 """Samples of each reference run."""
@@ -102,7 +102,7 @@ def churned(heun, solver, rev, u, grid):
 
 
 def left_sums(form, variable, t, s, count):
-    """`sgmkit.solvers.exponential.moments` as DEIS and gDDIM take them.
+    """`sgmkit.solvers.forms.moments` as DEIS and gDDIM take them.
 
     They sum over 10000 points of each step, even in the variable, its start among them.
     """
@@ -111,7 +111,7 @@ def left_sums(form, variable, t, s, count):
     if variable == "sigma":  # the rate, and what carries it to the end, make a constant
         (start, slope), (end, _) = (variable_and_rate(form.sde, variable, x) for x in (t, s))
         nodes, width = t[:, None], (end - start) / slope
-    ways = form.carry(nodes.flatten(), s[:, None].expand_as(nodes).flatten())
+    ways = form.propagator(nodes.flatten(), s[:, None].expand_as(nodes).flatten())
     pushed = (ways @ form.rate(nodes.flatten())).unflatten(0, nodes.shape)
     pushed = pushed * width[:, None, None, None]
     return torch.stack([(pushed * theta[:, None, None] ** i).mean(1) for i in range(count)], 1)

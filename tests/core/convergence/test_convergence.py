@@ -14,9 +14,9 @@ from sgmkit.convergence.orders import fit
 from sgmkit.convergence.problems import gaussian
 from sgmkit.convergence.reference_processes import Both, Decay, Pair, Spread, Triple
 from sgmkit.convergence.weak import BLOCKS, chance, quadrature
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.adaptive_runge_kutta import RK45
+from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.rk45 import RK45
 from sgmkit_solvers.ssem import SSEM
 
 MIXTURE = flattened(create("dataset", "eight-gaussians:std=0.3").mixture())

@@ -21,10 +21,10 @@ from sgmkit_sdes.hold import HOLD
 from sgmkit_sdes.linear_flow import LinearFlow
 from sgmkit_sdes.psld import PSLD
 from sgmkit_sgm.sgm import Sgm
+from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.ddim import DDIM
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.rk45 import RK45
 from sgmkit_solvers.ssem import SSEM
 
 WIDE = {"psld": PSLD(), "hold": HOLD(), "cosine": Cosine(), "linear-flow": LinearFlow()}

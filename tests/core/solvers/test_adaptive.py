@@ -10,7 +10,7 @@ from support.golden_solvers_data import numbers
 from torchdiffeq import odeint
 
 from sgmkit.errors import UserError
-from sgmkit.solvers import adaptive as ode
+from sgmkit.solvers import adaptive_runge_kutta as ode
 
 
 def solve(field, y, start, end, tol, **options):

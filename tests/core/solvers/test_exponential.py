@@ -9,9 +9,8 @@ from support.processes import EVERY, Flow, f64
 
 from sgmkit.errors import BadValue
 from sgmkit.processes import flow_factor, noise_level, time_at_snr, times_between, variable_and_rate
-from sgmkit.solvers import FORMS, moments, root
-from sgmkit.solvers.exponential import weights
-from sgmkit.solvers.methods import ruled
+from sgmkit.solvers import FORMS, covariance_factor, moments
+from sgmkit.solvers.exponential_integrators import moments_by_rule, weights
 from sgmkit_sdes.cosine import Cosine
 from sgmkit_sdes.hold import HOLD
 from sgmkit_sdes.linear_flow import LinearFlow
@@ -81,7 +80,7 @@ def step_error(sde, form, eta, variable, ends, nodes):
     made = FORMS[form](sde, eta)
     moment = moments(made, variable, t, s, len(nodes))
     matrices = weights(moment, f64([nodes] * len(t)))
-    carry, spread, errors = made.carry(t, s), made.spread(t, s), []
+    carry, spread, errors = made.propagator(t, s), made.noise_cov(t, s), []
     for i in range(len(t)):
         u = random.standard_normal(sde.phases)
         parts = random.standard_normal((len(nodes), moment.shape[-1]))
@@ -261,7 +260,9 @@ def test_rules_of_published_codes(name):
     for form in ("data", "noise"):
         made = FORMS[form](sde)
         exact = moments(made, "logsnr", t, s, 3)
-        half, end, third = (ruled(made, "logsnr", t, s, 3, r) for r in ("half", "end", "third"))
+        half, end, third = (
+            moments_by_rule(made, "logsnr", t, s, 3, r) for r in ("half", "end", "third")
+        )
         assert torch.equal(half[:, 1], exact[:, 0] / 2)
         assert torch.equal(half[:, [0, 2]], exact[:, [0, 2]])
         width = 0.5 * (sde.kernel(s).snr / sde.kernel(t).snr).log()
@@ -273,7 +274,7 @@ def test_rules_of_published_codes(name):
         assert torch.equal(end[:, [0, 2]], exact[:, [0, 2]])
         assert torch.equal(third[:, 2], exact[:, 2] / 2)
         assert torch.equal(third[:, :2], exact[:, :2])
-        assert torch.equal(ruled(made, "logsnr", t, s, 1, "half"), exact[:, :1])
+        assert torch.equal(moments_by_rule(made, "logsnr", t, s, 1, "half"), exact[:, :1])
 
 
 def test_steps_do_not_see_their_neighbours():
@@ -296,6 +297,6 @@ def test_a_horizon_without_any_data_does_not_hang():
 
 def test_root_of_a_covariance():
     cov = f64([[[4.0, 2e-9], [2e-9, 2e-18]], [[1.0, 0.0], [0.0, 0.0]]])
-    factor = root(cov)
+    factor = covariance_factor(cov)
     assert torch.allclose(factor @ factor.mT, cov, rtol=1e-12, atol=0)
-    assert torch.equal(root(f64([[[9.0]]])), f64([[[3.0]]]))
+    assert torch.equal(covariance_factor(f64([[[9.0]]])), f64([[[3.0]]]))

@@ -13,11 +13,12 @@ from sgmkit import ClockedSDE, Reverse, SeededNoise
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.vp import VP, SubVP
 from sgmkit_solvers.ancestral import Ancestral, ReverseDiffusion
-from sgmkit_solvers.corrector import PredictorCorrector
 from sgmkit_solvers.ddim import DDIM
-from sgmkit_solvers.multistep import DEIS, DPMPP, Exponential
-from sgmkit_solvers.runge_kutta import EulerFlow, Midpoint, RungeKutta
-from sgmkit_solvers.splitting import BAO, OBA
+from sgmkit_solvers.euler_and_midpoint import EulerFlow, Midpoint
+from sgmkit_solvers.exponential_multistep import DEIS, DPMPP, Exponential
+from sgmkit_solvers.phase_splitting import BAO, OBA
+from sgmkit_solvers.predictor_corrector import PredictorCorrector
+from sgmkit_solvers.runge_kutta import RungeKutta
 
 SPLIT = [n for n, sde in SDES.items() if isinstance(sde, ClockedSDE) and sde.phases > 1]
 

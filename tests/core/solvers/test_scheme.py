@@ -11,9 +11,9 @@ from sgmkit.noise.recorded import NoiseExhausted
 from sgmkit_sdes.vp import VP
 from sgmkit_solvers.ancestral import Ancestral
 from sgmkit_solvers.ddim import DDIM
+from sgmkit_solvers.exponential_multistep import DEIS, DPM, DPMPP, Exponential
+from sgmkit_solvers.exponential_runge_kutta import DPMPPSDE, SEEDS, DPMPPSingle, DPMSingle
 from sgmkit_solvers.ipndm import IPNDM
-from sgmkit_solvers.multistep import DEIS, DPM, DPMPP, Exponential
-from sgmkit_solvers.staged import DPMPPSDE, SEEDS, DPMPPSingle, DPMSingle
 from sgmkit_solvers.unipc import UniPC
 
 LOG = ("data", "logsnr")

@@ -10,10 +10,10 @@ from sgmkit.solvers import finish
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.vp import VP, SubVP
+from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.ddim import DDIM
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.rk45 import RK45
 from sgmkit_solvers.ssem import SSEM
 
 ALL = [

@@ -19,10 +19,10 @@ from sgmkit.errors import BadValue, UserError
 from sgmkit.testing import measured_order, parametrize_checks
 from sgmkit_exact.exact import Exact
 from sgmkit_libraries import ode
-from sgmkit_libraries.ode import TorchDiffEq
+from sgmkit_libraries.torchdiffeq_solver import TorchDiffEq
 from sgmkit_sdes.vp import VP
+from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.rk45 import RK45
 
 FIXED = [name for name, fact in ode._FACTS.items() if fact.nodes]
 ADAPTIVE = [name for name, fact in ode._FACTS.items() if not fact.nodes]

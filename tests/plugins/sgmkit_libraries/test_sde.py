@@ -17,9 +17,9 @@ from sgmkit.convergence.problems import gaussian_problems
 from sgmkit.testing import measured_order, parametrize_checks
 from sgmkit_exact.exact import Exact
 from sgmkit_libraries import sde
-from sgmkit_libraries.sde import TorchSDE
+from sgmkit_libraries.torchsde_solver import TorchSDE
 from sgmkit_sdes.ve import EDM
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.euler_maruyama import Euler
 
 STOCHASTIC = list(sde._FACTS)
 

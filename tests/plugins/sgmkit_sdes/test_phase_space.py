@@ -12,7 +12,7 @@ from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.hold import HOLD
 from sgmkit_sdes.psld import PSLD
 from sgmkit_solvers.ddim import DDIM
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
 from sgmkit_solvers.ssem import SSEM
 

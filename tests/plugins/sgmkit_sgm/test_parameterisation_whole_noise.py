@@ -16,7 +16,7 @@ from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.hold import HOLD
 from sgmkit_sdes.psld import PSLD
 from sgmkit_sgm.sgm import Sgm
-from sgmkit_solvers.multistep import DEIS
+from sgmkit_solvers.exponential_multistep import DEIS
 
 SDES = {name: EVERY[name] for name in ("vp", "ve", "cld", "cld-sloped", "third", "pair")}
 SDES |= {"psld": PSLD(), "hold": HOLD()}

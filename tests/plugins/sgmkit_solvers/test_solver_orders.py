@@ -16,10 +16,10 @@ from support.golden_solvers_data import MIXTURE, SDES, Law, affine, numbers
 from sgmkit import RecordedNoise, Reverse, SeededNoise
 from sgmkit.processes import time_at_snr
 from sgmkit_exact.exact import Exact
+from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.ddim import DDIM
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.rk45 import RK45
 from sgmkit_solvers.ssem import SSEM
 
 ORDERED = ("vp", "subvp", "ve", "geometric", "edm", "cld")

@@ -11,10 +11,10 @@ from support.golden_solvers_data import MIXTURE, SDES, Law, affine, close, numbe
 from sgmkit import ClockedSDE, Reverse, SeededNoise, time_grid
 from sgmkit_exact.exact import Exact
 from sgmkit_sdes.vp import VP
+from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.ddim import DDIM
-from sgmkit_solvers.euler import Euler
+from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
-from sgmkit_solvers.rk45 import RK45
 from sgmkit_solvers.ssem import SSEM
 
 CLOCKED = {name: sde for name, sde in SDES.items() if isinstance(sde, ClockedSDE)}

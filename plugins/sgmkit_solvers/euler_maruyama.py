@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sgmkit import LinearSDE
 from sgmkit.processes import flow_operators
-from sgmkit.solvers import Scheme, Step, single
+from sgmkit.solvers import Scheme, Step, one_stage_steps
 
 
 @dataclass(frozen=True)
@@ -23,4 +23,4 @@ class Euler(Scheme):
         unit = torch.eye(sde.phases, dtype=grid.dtype)
         drift, half = flow_operators(sde, t, sde.kernel(t))
         parts = unit - h * drift, -2 * h * half, h.sqrt() * sde.noise_factor(t)
-        return single(t, *parts, draws=1, driven=True)
+        return one_stage_steps(t, *parts, draws=1, driven=True)

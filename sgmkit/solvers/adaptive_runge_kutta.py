@@ -1,7 +1,8 @@
-"""An adaptive Runge-Kutta pair whose step control is each sample's own.
+"""Adaptive Runge-Kutta pairs that control the step of each sample on its own.
 
-Batch-coupled step control makes a sample depend on its neighbours. Here every row has its own
-time, step and error; rows that have arrived drop out, and their evaluations stop being counted.
+Step control over the whole batch would make a sample depend on its neighbours. Here each row has a
+time, a step and an error of its own; rows that have reached the end drop out, and cost no more
+evaluations.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sgmkit.errors import UserError
+from sgmkit.processes import over_event
 
 Field = Callable[[Tensor, Tensor], Tensor]
 """``(y (b, *shape), t (b,)) -> dy/dt``."""
@@ -18,13 +20,13 @@ Field = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Pair:
-    """An explicit Runge-Kutta pair whose last stage is the next step's first.
+    """An explicit Runge-Kutta pair whose last stage is the first of the next step (FSAL).
 
     Args:
-        name: for messages.
-        order: of the solution that is kept; the other one's is one less.
-        rows: of Butcher's tableau, the last one the weights.
-        error: weights of the difference, of all stages.
+        name: of the solver, for error messages.
+        order: of the solution that is kept; the embedded one is of one order less.
+        rows: of Butcher's tableau below the first; the last one has the weights.
+        error: weights of all stages in the difference of the two solutions.
     """
 
     name: str
@@ -55,6 +57,7 @@ BOGACKI_SHAMPINE = Pair(
 )
 """Bogacki & Shampine 1989."""
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
+"""Factor on the proposed step, and the least and largest change of a step."""
 
 
 def integrate(
@@ -73,12 +76,13 @@ def integrate(
     ``atol + rtol max(|y|, |y_new|)``; a step is taken where it is below one.
 
     Args:
-        narrow: ``index (b,) -> field`` of the rows ``index``; asked whenever rows drop out.
+        narrow: ``index (b,) -> field``, the right-hand side for the rows ``index``; called whenever
+            rows drop out.
         y: initial values, ``(B, *shape)``.
         start, end: times.
         rtol, atol: relative and absolute tolerance.
-        max_steps: accepted and rejected steps that one row may take.
-        pair: the method; Dormand-Prince 5(4) unless given.
+        max_steps: limit on the steps of one row, accepted and rejected ones together.
+        pair: the method.
 
     Raises:
         UserError: if a row needs more steps, or its step falls below the resolution of time.
@@ -98,14 +102,14 @@ def integrate(
         h = torch.where(last, left, h)
         new, new_slope, error = _step(pair, field, y, slope, t, h)
         size = _rms(error / (atol + rtol * torch.maximum(y.abs(), new.abs())))
-        taken = size <= 1  # NaN is not taken: the step shrinks until `_check` says so
+        taken = size <= 1  # NaN is rejected: the step shrinks until `_check` raises
+        # h_new = h min(max(safety size^{-1/p}, shrink), grow); no growth after a rejected step
         factor = _SAFETY * size.clamp_min(1e-10) ** (-1 / pair.order)
         factor = torch.where(torch.isfinite(factor), factor, _SHRINK).clamp(_SHRINK, _GROW)
         factor = torch.where(fresh & taken, factor, factor.clamp(max=1.0))
         t = torch.where(taken, t + h, t)
-        shape = (-1, *([1] * (y.ndim - 1)))
-        y = torch.where(taken.reshape(shape), new, y)
-        slope = torch.where(taken.reshape(shape), new_slope, slope)
+        y = torch.where(over_event(taken, y), new, y)
+        slope = torch.where(over_event(taken, y), new_slope, slope)
         h, fresh = h * factor, taken
         done = taken & last
         _check(pair, ~done & ~(h.abs() >= 1e-15 * t.abs().clamp_min(1e-15)), t, size)
@@ -119,7 +123,7 @@ def integrate(
 
 
 def _check(pair: Pair, stuck: Tensor, t: Tensor, size: Tensor) -> None:
-    """Say why the first of the rows ``stuck (b,)`` cannot go on from its time."""
+    """Raise if any of the rows ``stuck (b,)`` is set, and say why the first one cannot go on."""
     if not bool(stuck.any()):
         return
     row = int(stuck.nonzero()[0])
@@ -131,11 +135,8 @@ def _check(pair: Pair, stuck: Tensor, t: Tensor, size: Tensor) -> None:
 
 
 def _rms(v: Tensor) -> Tensor:
+    """Root mean square over each row, ``(b,)`` float64."""
     return v.flatten(1).to(torch.float64).square().mean(1).sqrt()
-
-
-def _scaled(h: Tensor, like: Tensor) -> Tensor:
-    return h.reshape(-1, *([1] * (like.ndim - 1))).to(like.dtype)
 
 
 def _first_step(
@@ -148,13 +149,13 @@ def _first_step(
     atol: float,
     order: int,
 ) -> Tensor:
-    """Starting step of Hairer, Norsett & Wanner (1993, II.4), for each row; one evaluation."""
+    """Starting step of each row (Hairer, Norsett & Wanner 1993, II.4); costs one evaluation."""
     scale = atol + rtol * y.abs()
     d0, d1 = _rms(y / scale), _rms(slope / scale)
     span = end - t
     h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
     h0 = torch.minimum(h0, span.abs()) * span.sign()
-    ahead = field(y + _scaled(h0, y) * slope, t + h0)
+    ahead = field(y + over_event(h0, y) * slope, t + h0)
     d2 = _rms((ahead - slope) / scale) / h0.abs()
     bound = torch.maximum(d1, d2)
     h1 = torch.where(
@@ -166,8 +167,9 @@ def _first_step(
 def _step(
     pair: Pair, field: Field, y: Tensor, slope: Tensor, t: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """New value, its slope (the next step's first stage) and the local error."""
-    step = _scaled(h, y)
+    """New value, its slope (the first stage of the next step) and the local error."""
+    # k_i = f(y + h sum_j a_ij k_j, t + c_i h), with c_i the sum of row i
+    step = over_event(h, y)
     stages = [slope]
     new = y
     for row in pair.rows:

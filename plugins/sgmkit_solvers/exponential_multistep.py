@@ -51,7 +51,7 @@ class Exponential(_Ordered):
 
     ``equilibrium`` takes out the pull of the stationary law and suits models that predict the
     velocity's noise only; ``cholesky`` holds that noise as it is, which for k > 1 is useless at few
-    steps; ``plain`` is Adams-Bashforth on the velocity. See `sgmkit.solvers.exponential`.
+    steps; ``plain`` is Adams-Bashforth on the velocity. See `sgmkit.solvers.forms`.
     """
 
     form: Annotated[Form, Doc("what is taken for a polynomial")] = "equilibrium"
