@@ -8,7 +8,7 @@ from support.processes import EVERY, SEVERAL, General, Third, f64
 
 from sgmkit.processes import flow_factor, point_transition
 from sgmkit.processes.gddim import point_flow
-from sgmkit.solvers import root
+from sgmkit.solvers import covariance_factor
 from sgmkit_sdes.cld import CLD
 from sgmkit_sdes.hold import HOLD
 from sgmkit_sdes.vp import VP
@@ -83,7 +83,7 @@ def test_the_kernel_is_carried_however_long_the_step(name, eta):
         source, target = sde.kernel(t), sde.kernel(s)
         first, second = point_transition(sde, t, s, eta)
         assert of_cov(first @ source.cov @ first.mT + second - target.cov, target.cov) < 2e-6
-        factor = root(second)
+        factor = covariance_factor(second)
         assert of_cov(factor @ factor.mT - second, target.cov) < 1e-12
 
 

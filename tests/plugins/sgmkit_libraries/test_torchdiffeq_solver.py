@@ -18,14 +18,14 @@ from sgmkit.convergence.problems import mixture_problems
 from sgmkit.errors import BadValue, UserError
 from sgmkit.testing import measured_order, parametrize_checks
 from sgmkit_exact.exact import Exact
-from sgmkit_libraries import ode
+from sgmkit_libraries import torchdiffeq_solver
 from sgmkit_libraries.torchdiffeq_solver import TorchDiffEq
 from sgmkit_sdes.vp import VP
 from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.heun import Heun
 
-FIXED = [name for name, fact in ode._FACTS.items() if fact.nodes]
-ADAPTIVE = [name for name, fact in ode._FACTS.items() if not fact.nodes]
+FIXED = [name for name, fact in torchdiffeq_solver._FACTS.items() if fact.nodes]
+ADAPTIVE = [name for name, fact in torchdiffeq_solver._FACTS.items() if not fact.nodes]
 TOLD = "input should be 'dopri8', .* or 'fixed_adams', not 'rk5'"
 
 

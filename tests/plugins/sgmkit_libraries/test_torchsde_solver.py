@@ -16,12 +16,12 @@ from sgmkit import RecordedNoise, Reverse, SeededNoise
 from sgmkit.convergence.problems import gaussian_problems
 from sgmkit.testing import measured_order, parametrize_checks
 from sgmkit_exact.exact import Exact
-from sgmkit_libraries import sde
+from sgmkit_libraries import torchsde_solver
 from sgmkit_libraries.torchsde_solver import TorchSDE
 from sgmkit_sdes.ve import EDM
 from sgmkit_solvers.euler_maruyama import Euler
 
-STOCHASTIC = list(sde._FACTS)
+STOCHASTIC = list(torchsde_solver._FACTS)
 
 
 @parametrize_checks("solver", *(f"torchsde:method={name}" for name in STOCHASTIC if name != "srk"))
@@ -119,7 +119,7 @@ def test_a_step_is_the_librarys(method):
     path = Path(w, h / 2 * w + (h**3 / 12) ** 0.5 * z[:, 1])
     start = numbers(rows, 2, seed=5)
     # `sdeint` checks shapes with what it has been given, so that one call more is made.
-    written = Written(process, sde._FACTS[method].calculus)
+    written = Written(process, torchsde_solver._FACTS[method].calculus)
     want = torchsde.sdeint(written, start, 1 - grid, bm=path, method=method, dt=h)[-1]
 
     def eps(u: Tensor, t: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def test_increments_and_areas_have_their_law():
     start, end = torch.tensor([0.25, 0.65], dtype=torch.float64)
     h, unit = float(end - start), torch.eye(2, dtype=torch.float64)
     draws = iter(unit)
-    w, u = sde._Brownian(lambda: next(draws))(start, end, return_U=True)
+    w, u = torchsde_solver._Brownian(lambda: next(draws))(start, end, return_U=True)
     law = torch.stack([w, u]) @ torch.stack([w, u]).T
     want = torch.tensor([[h, h**2 / 2], [h**2 / 2, h**3 / 3]], dtype=torch.float64)
     torch.testing.assert_close(law, want)
