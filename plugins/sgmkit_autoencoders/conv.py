@@ -15,12 +15,12 @@ from sgmkit_autoencoders.shapes import image_size
 
 
 class Conv(Autoencoder):
-    """One scale of latents on a small grid, by residual blocks with group norm and SiLU.
+    """One scale of latents on a small grid, from residual blocks with group norm and SiLU.
 
-    Each width halves the image, and ``blocks`` residual blocks follow; the decoder is its mirror
-    image. Sides that do not halve evenly are padded with background at the far end, and cropped
-    again. The defaults take 28 x 28 digits to ``latents`` channels of 7 x 7, and every larger image
-    to sides of at most 8.
+    For each of ``widths`` a strided convolution halves the image and ``blocks`` residual blocks
+    follow; the decoder mirrors the encoder. Images whose sides do not halve evenly are padded with
+    background (-1) at the bottom and on the right; the output is cropped. With the default options
+    28 x 28 digits have latents of 7 x 7, and all larger images latents with sides of at most 8.
 
     Raises:
         BadValue: for shapes that are no images, or are smaller than the halvings.
@@ -32,18 +32,20 @@ class Conv(Autoencoder):
         out_shape: tuple[int, ...],
         widths: Annotated[
             tuple[int, ...] | None,
-            Doc("channels after each halving; unset: .., 16, 64, down to sides of at most 8"),
+            Doc("channels after each halving; unset: ..., 16, 64, until sides are at most 8"),
         ] = None,
         blocks: Annotated[int, Gt(0), Doc("residual blocks at each size")] = 1,
         latents: Annotated[int, Gt(0), Doc("channels of the latents")] = 8,
-        groups: Annotated[int, Gt(0), Doc("of group norm")] = 8,
+        groups: Annotated[int, Gt(0), Doc("groups of group norm")] = 8,
     ) -> None:
         super().__init__(in_shape, out_shape)
         sizes = image_size(self.in_shape, self.out_shape)
-        widths = _usual(max(sizes)) if widths is None else widths
+        widths = _default_widths(max(sizes)) if widths is None else widths
         if min(sizes) < 2 ** len(widths):
-            told = f"{len(widths)} widths halve images to nothing: {sizes} is too small"
-            raise BadValue(f"{told}; give fewer widths")
+            raise BadValue(
+                f"{len(widths)} widths halve images to nothing: {sizes} is too small; "
+                "give fewer widths"
+            )
         if not widths or any(width % groups for width in widths):
             raise BadValue(f"widths {tuple(widths)} must be multiples of groups = {groups}")
         factor = 2 ** len(widths)
@@ -57,16 +59,22 @@ class Conv(Autoencoder):
             after = [*reversed(widths)][place + 1 :][:1] or [widths[0]]
             up += [*_stack(width, blocks, groups), Enlarge(width, after[0])]
         self.encoder = nn.Sequential(*down, nn.GroupNorm(groups, before), nn.SiLU())
-        self.told = nn.Conv2d(before, 2 * latents, 3, padding=1)
+        # Checkpoints of earlier versions know this layer by the name "told".
+        self.add_module("told", nn.Conv2d(before, 2 * latents, 3, padding=1))
         self.enter = nn.Conv2d(latents, before, 3, padding=1)
         self.decoder = nn.Sequential(*up, nn.GroupNorm(groups, widths[0]), nn.SiLU())
         self.leave = nn.Conv2d(widths[0], self.out_shape[0], 3, padding=1)
+
+    @property
+    def to_moments(self) -> nn.Module:
+        """The encoder's last layer: means and log standard deviations of the latents."""
+        return self.get_submodule("told")
 
     def encode(self, x: Tensor, noise: Noise) -> tuple[Latents, ...]:
         padding = [up - now for now, up in zip(x.shape[2:], self._padded, strict=True)]
         if any(padding):
             x = F.pad(x, (0, padding[1], 0, padding[0]), value=-1.0)
-        mean, std = bounded(*self.told(self.encoder(x)).chunk(2, 1))
+        mean, std = bounded(*self.to_moments(self.encoder(x)).chunk(2, 1))
         z = torch.addcmul(mean, std, noise(mean))
         return (Latents(z, mean, std, (mean.shape[1],)),)
 
@@ -77,7 +85,7 @@ class Conv(Autoencoder):
 
 
 class Residual(nn.Module):
-    """Norm, SiLU and a convolution, twice, added to what came in; at first nothing is added."""
+    """``x + conv(SiLU(norm(conv(SiLU(norm(x))))))``; the last convolution begins at zero."""
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
@@ -95,7 +103,7 @@ class Residual(nn.Module):
 
 
 class Enlarge(nn.Module):
-    """Twice the size: a convolution whose channels become the four pixels of a square."""
+    """Doubles the size: 4 x ``outputs`` channels of a pixel become four pixels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -110,8 +118,8 @@ def _stack(width: int, blocks: int, groups: int) -> list[nn.Module]:
     return [Residual(width, groups) for _ in range(blocks)]
 
 
-def _usual(side: int) -> tuple[int, ...]:
-    """A width for each halving, so many that sides are at most 8; the large sizes are narrow."""
+def _default_widths(side: int) -> tuple[int, ...]:
+    """Default widths: as many halvings as bring the sides to at most 8; only the last is wide."""
     halvings = 1
     while side > 8 * 2**halvings:
         halvings += 1

@@ -1,6 +1,7 @@
-"""Residual cells of NVAE (Vahdat and Kautz 2020): at one size, to half of it, to twice.
+"""Residual cells of NVAE (Vahdat and Kautz 2020), which keep, halve or double the size.
 
-``skip(x) + 0.1 excite(branch(x))``. Batch norm has momentum 0.05. Images have even sides.
+A cell is ``skip(x) + 0.1 excite(branch(x))``. Batch norm has momentum 0.05. Images must have even
+sides where they are halved.
 """
 
 from typing import Literal
@@ -11,39 +12,41 @@ from torch import Tensor, nn
 
 from sgmkit_autoencoders.nvae_convs import normed
 
-MOMENTUM, SHARE = 0.05, 0.1
+MOMENTUM, RESIDUAL_WEIGHT = 0.05, 0.1
 Step = Literal["same", "down", "up"]
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm, whose statistics move by a twentieth at each step."""
+    """Batch norm with momentum 0.05."""
     return nn.BatchNorm2d(channels, momentum=MOMENTUM)
 
 
-def twice() -> nn.Upsample:
-    """Every pixel twice in height and width."""
+def nearest_upsample() -> nn.Upsample:
+    """Twice the height and width: every pixel becomes four equal ones."""
     return nn.Upsample(scale_factor=2, mode="nearest")
 
 
 def swish_conv(inputs: int, outputs: int, stride: int = 1, grow: bool = False) -> nn.Sequential:
-    """Batch norm, swish and a normalised 3 x 3 convolution, with ``grow`` of twice the size."""
-    wide = [twice()] if grow else []  # after norm and swish, which is the same and cheaper
-    return nn.Sequential(norm(inputs), nn.SiLU(), *wide, normed(inputs, outputs, stride=stride))
+    """Batch norm, swish and a weight-normalised 3 x 3 convolution; ``grow`` doubles the size."""
+    # Upsampling commutes with norm and swish; after them it is cheaper.
+    upsample = [nearest_upsample()] if grow else []
+    return nn.Sequential(norm(inputs), nn.SiLU(), *upsample, normed(inputs, outputs, stride=stride))
 
 
 def plain(inputs: int, outputs: int, step: Step) -> nn.Sequential:
-    """The branch ``bnswish``: `swish_conv` twice."""
+    """The branch of the architecture ``bnswish``: `swish_conv` twice."""
     first = swish_conv(inputs, outputs, 2 if step == "down" else 1, step == "up")
     return nn.Sequential(*first, *swish_conv(outputs, outputs))
 
 
 def inverted(inputs: int, outputs: int, step: Step, wider: int) -> nn.Sequential:
-    """The branch ``mbconv``: an inverted residual (Sandler et al. 2018), 5 x 5 by channel.
+    """The branch of the architecture ``mbconv``: an inverted residual (Sandler et al. 2018).
 
-    Its convolutions have no weight normalisation and no bias: batch norm follows each.
+    Its middle is a depthwise 5 x 5 convolution. No convolution has weight normalisation or a bias,
+    since batch norm follows each.
 
     Args:
-        wider: channels within, for each of the input.
+        wider: factor by which the middle has more channels than the input.
     """
     hidden, stride = wider * inputs, 2 if step == "down" else 1
     return nn.Sequential(
@@ -51,7 +54,7 @@ def inverted(inputs: int, outputs: int, step: Step, wider: int) -> nn.Sequential
         nn.Conv2d(inputs, hidden, 1, bias=False),
         norm(hidden),
         nn.SiLU(),
-        *([twice()] if step == "up" else []),  # here it is the same as at first, and cheaper
+        *([nearest_upsample()] if step == "up" else []),  # the same as at first, and cheaper
         nn.Conv2d(hidden, hidden, 5, stride, 2, groups=hidden, bias=False),
         norm(hidden),
         nn.SiLU(),
@@ -61,7 +64,7 @@ def inverted(inputs: int, outputs: int, step: Step, wider: int) -> nn.Sequential
 
 
 class Excite(nn.Module):
-    """Squeeze and excitation (Hu, Shen and Sun 2018): channels weighed by what they hold."""
+    """Squeeze and excitation (Hu, Shen and Sun 2018): weights of channels from their means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,13 +78,17 @@ class Excite(nn.Module):
 
 
 class Halve(nn.Module):
-    """The skip to half the size: swish, and a share of the channels from each pixel of a square."""
+    """The skip connection to half the size.
+
+    After swish, four strided 1 x 1 convolutions each see one of the four pixels of a square; each
+    gives a quarter of the output channels.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        share = outputs // 4
-        shares = (share, share, share, outputs - 3 * share)
-        self.parts = nn.ModuleList(normed(inputs, size, 1, stride=2) for size in shares)
+        quarter = outputs // 4
+        widths = (quarter, quarter, quarter, outputs - 3 * quarter)
+        self.parts = nn.ModuleList(normed(inputs, width, 1, stride=2) for width in widths)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, outputs, H / 2, W / 2)``."""
@@ -92,26 +99,26 @@ class Halve(nn.Module):
 
 
 class Double(nn.Module):
-    """The skip to twice the size: between the pixels bilinear, and a 1 x 1 convolution."""
+    """The skip connection to twice the size: bilinear interpolation and a 1 x 1 convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = normed(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, outputs, 2 H, 2 W)``, corners on corners."""
-        wide = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-        return self.conv(wide)
+        """``(B, outputs, 2 H, 2 W)``; the corner pixels are aligned."""
+        larger = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+        return self.conv(larger)
 
 
 class Cell(nn.Module):
-    """A residual cell.
+    """A residual cell, ``skip(x) + 0.1 branch(x)``.
 
     Args:
-        inputs, outputs: channels; the same where ``step`` is ``same``.
-        step: ``same`` size, ``down`` to half, ``up`` to twice.
-        wider: of an inverted residual; 0 for two plain convolutions.
-        squeeze: weigh channels by squeeze and excitation.
+        inputs, outputs: channels; equal where ``step`` is ``same``.
+        step: ``same`` size, ``down`` to half or ``up`` to twice the size.
+        wider: as in `inverted`; with 0 the branch is `plain`.
+        squeeze: whether the branch ends in squeeze and excitation.
     """
 
     def __init__(
@@ -120,9 +127,9 @@ class Cell(nn.Module):
         super().__init__()
         skips = {"same": nn.Identity, "down": Halve, "up": Double}
         self.skip = skips[step](inputs, outputs)
-        make = inverted(inputs, outputs, step, wider) if wider else plain(inputs, outputs, step)
-        self.branch = nn.Sequential(*make, *([Excite(outputs)] if squeeze else []))
+        layers = inverted(inputs, outputs, step, wider) if wider else plain(inputs, outputs, step)
+        self.branch = nn.Sequential(*layers, *([Excite(outputs)] if squeeze else []))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, outputs, ...)``, of the step's size."""
-        return torch.add(self.skip(x), self.branch(x), alpha=SHARE)
+        """``(B, outputs, H', W')``, with the size that ``step`` makes."""
+        return torch.add(self.skip(x), self.branch(x), alpha=RESIDUAL_WEIGHT)

@@ -1,4 +1,4 @@
-"""Shapes that autoencoders of images serve."""
+"""Checks of the shapes that autoencoders of images are built for."""
 
 from sgmkit import BadValue
 

@@ -45,11 +45,11 @@ def test_behind_a_flow_the_divergence_is_estimated():
     mean, std = torch.tensor([0.3], dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
     base = mean + std * draw(40_000, 1)
     shape = base.shape
-    found = Latents(base + 1, mean.expand(shape), std.expand(shape), (1,), base)
-    torch.testing.assert_close(found.log_q, Normal(mean, std).log_prob(base))
-    wanted = float(kl_divergence(Normal(mean + 1, std), Normal(0 * mean, 1)))
-    spread = float(found.divergence.std()) / math.sqrt(len(base))
-    assert float(found.divergence.mean()) == pytest.approx(wanted, abs=4 * spread)
+    latents = Latents(base + 1, mean.expand(shape), std.expand(shape), (1,), base)
+    torch.testing.assert_close(latents.log_q, Normal(mean, std).log_prob(base))
+    expected = float(kl_divergence(Normal(mean + 1, std), Normal(0 * mean, 1)))
+    spread = float(latents.divergence.std()) / math.sqrt(len(base))
+    assert float(latents.divergence.mean()) == pytest.approx(expected, abs=4 * spread)
 
 
 def test_bounds():
@@ -82,12 +82,12 @@ def test_bounds():
     ],
 )
 def test_images_of_any_size(shape, widths, grid):
-    told = (4, *shape[1:])
-    net = build(shape, told, widths=widths)
+    out_shape = (4, *shape[1:])
+    net = build(shape, out_shape, widths=widths)
     assert net.scales == ((8, *grid),)
     (latents,) = net.encode(draw(2, *shape), sgmkit.SeededNoise(0, range(2)))
     assert latents.z.shape == (2, *net.scales[0])
-    assert net.decode([latents.z]).shape == (2, *told)
+    assert net.decode([latents.z]).shape == (2, *out_shape)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_padding_is_background_at_the_far_end():
     wide = torch.full((2, 1, 8, 12), -1.0, dtype=x.dtype)
     wide[..., :7, :9] = x
     (one,), (two,) = (
-        net.encode(given, sgmkit.SeededNoise(0, range(2)))
-        for net, given in ((odd, x), (even, wide))
+        net.encode(data, sgmkit.SeededNoise(0, range(2)))
+        for net, data in ((odd, x), (even, wide))
     )
     assert torch.equal(one.z, two.z)
     assert torch.equal(odd.decode([one.z]), even.decode([one.z])[..., :7, :9])
