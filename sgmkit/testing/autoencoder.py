@@ -34,28 +34,31 @@ def check_latents(autoencoder: Autoencoder) -> str:
     for net in (copied(autoencoder), moved(autoencoder)):
         for count in (1, COUNT):
             try:
-                found = encode(net, data(autoencoder, count))
+                encoded = encode(net, data(autoencoder, count))
             except Exception as error:
-                told = f"built for {net.in_shape}, but encode refuses ({count}, ...): {error}"
-                raise CheckFailed(told.splitlines()[0]) from error
+                message = f"built for {net.in_shape}, but encode refuses ({count}, ...): {error}"
+                raise CheckFailed(message.splitlines()[0]) from error
             scales = len(net.scales)
-            require(len(found) == scales, f"{len(found)} Latents for {scales} scales")
-            for place, (scale, latents) in enumerate(zip(net.scales, found, strict=True)):
+            require(
+                len(encoded) == scales,
+                f"{len(encoded)} Latents for {scales} scales",
+            )
+            for place, (scale, latents) in enumerate(zip(net.scales, encoded, strict=True)):
                 _check_scale(f"scale {place}", latents, (count, *scale))
     return ", ".join(str(tuple(scale)) for scale in autoencoder.scales)
 
 
-def _check_scale(owner: str, latents: Latents, wanted: tuple[int, ...]) -> None:
+def _check_scale(owner: str, latents: Latents, expected: tuple[int, ...]) -> None:
     """Shapes, values and groups of one scale."""
     parts = {"z": latents.z, "mean": latents.mean, "std": latents.std, "base": latents.base}
     for name, value in parts.items():
         if value is None:
             continue
         shape = tuple(value.shape)
-        require(shape == wanted, f"{name} of {owner} is {shape}, not {wanted}")
+        require(shape == expected, f"{name} of {owner} is {shape}, not {expected}")
         require(bool(value.isfinite().all()), f"{name} of {owner} is not finite")
     require(bool((latents.std > 0).all()), f"std of {owner} is not positive")
-    groups, channels = tuple(latents.groups), wanted[1]
+    groups, channels = tuple(latents.groups), expected[1]
     good = all(group > 0 for group in groups) and sum(groups) == channels
     require(good, f"groups of {owner} are {groups}, which is no way to part {channels} channels")
 
@@ -67,10 +70,10 @@ def check_output(autoencoder: Autoencoder) -> str:
             try:
                 out = decode(net, code(autoencoder, count))
             except Exception as error:
-                told = f"decode refuses latents ({count}, ...) of its scales: {error}"
-                raise CheckFailed(told.splitlines()[0]) from error
-            shape, wanted = tuple(out.shape), (count, *net.out_shape)
-            require(shape == wanted, f"the output is {shape}, not {wanted}")
+                message = f"decode refuses latents ({count}, ...) of its scales: {error}"
+                raise CheckFailed(message.splitlines()[0]) from error
+            shape, expected = tuple(out.shape), (count, *net.out_shape)
+            require(shape == expected, f"the output is {shape}, not {expected}")
             require(bool(out.isfinite().all()), "the output is not finite")
     parameters = sum(value.numel() for value in autoencoder.parameters())
     return f"{autoencoder.in_shape} to {autoencoder.out_shape}, {parameters:,} parameters"
@@ -113,13 +116,13 @@ def check_code(autoencoder: Autoencoder) -> str:
 def check_draws(autoencoder: Autoencoder) -> str:
     """``mean + std * noise``: in units of std, what was drawn are the numbers of the noise."""
     traced = TracedNoise(noise())
-    found = encode(moved(autoencoder), data(autoencoder), traced)
-    based = [each.z if each.base is None else each.base for each in found]
-    white = [(base - each.mean) / each.std for base, each in zip(based, found, strict=True)]
-    told, drawn = flat(white).detach(), flat(traced.drawn).detach()
-    count, wanted = drawn.shape[1], told.shape[1]
-    require(count == wanted, f"it draws {count} numbers for {wanted} latents")
-    apart = largest(told.sort(1).values - drawn.sort(1).values)
+    latents = encode(moved(autoencoder), data(autoencoder), traced)
+    based = [each.z if each.base is None else each.base for each in latents]
+    white = [(base - each.mean) / each.std for base, each in zip(based, latents, strict=True)]
+    whitened, drawn = flat(white).detach(), flat(traced.drawn).detach()
+    count, expected = drawn.shape[1], whitened.shape[1]
+    require(count == expected, f"it draws {count} numbers for {expected} latents")
+    apart = largest(whitened.sort(1).values - drawn.sort(1).values)
     require(apart < CLOSE, f"(z - mean) / std is not what was drawn: off by {apart:.1e}")
     return f"to {apart:.0e}"
 
@@ -134,14 +137,14 @@ def check_density(autoencoder: Autoencoder) -> str:
         raise NotApplicable(f"{size} latents: a determinant of more than {MOST} rows takes long")
     net, x = moved(autoencoder).eval(), data(autoencoder, 1)
     traced = TracedNoise(noise(range(size)), alike=True)
-    found = net.encode(x.expand(size, *net.in_shape), traced)
-    z, drawn = flat(draws(found)), flat(traced.drawn).detach()
+    latents = net.encode(x.expand(size, *net.in_shape), traced)
+    z, drawn = flat(draws(latents)), flat(traced.drawn).detach()
     require(drawn.shape == z.shape, f"it draws {drawn.shape[1]} numbers for {size} latents")
     slopes = flat(torch.autograd.grad(z.diagonal().sum(), traced.drawn))
     normal = -0.5 * (drawn[0].square() + math.log(2 * math.pi)).sum()
-    wanted = normal - torch.linalg.slogdet(slopes).logabsdet
-    told = sum(float(each.log_q[0].detach().sum()) for each in found)
-    apart = abs(told - float(wanted)) / size
+    expected = normal - torch.linalg.slogdet(slopes).logabsdet
+    log_q = sum(float(each.log_q[0].detach().sum()) for each in latents)
+    apart = abs(log_q - float(expected)) / size
     require(apart < 1e-6, f"log q is off by {apart:.1e} nats for each latent")
     return f"to {apart:.0e} nats for each of {size} latents"
 
@@ -160,11 +163,11 @@ def check_dtype(autoencoder: Autoencoder) -> str:
     apart = largest(outs[torch.float32].double() - wide) / largest(wide)
     require(apart < 1e-3, f"float32 differs from float64 by {apart:.1e}")
     net, x, z = moved(autoencoder), data(autoencoder), code(autoencoder)
-    found = {name: [] for name in ("latents", "output")}
+    outputs = {name: [] for name in ("latents", "output")}
     for factor in (1, 1 + 1e-11):
-        found["latents"].append(flat(draws(encode(net, factor * x))))
-        found["output"].append(decode(net, [factor * each for each in z]))
-    for name, pair in found.items():
+        outputs["latents"].append(flat(draws(encode(net, factor * x))))
+        outputs["output"].append(decode(net, [factor * each for each in z]))
+    for name, pair in outputs.items():
         require(not torch.equal(*pair), f"float64 is rounded on the way to the {name}")
     return f"float32 to {apart:.0e}"
 
@@ -190,12 +193,12 @@ def check_averaged(autoencoder: Autoencoder) -> str:
     for sign in (1, -1):
         net = moved(autoencoder).train()
         with seeded(0, "averaged"), torch.no_grad():  # the same dropout for both
-            found = net.encode(torch.cat([x[:1], sign * x[1:]]), noise())
+            latents = net.encode(torch.cat([x[:1], sign * x[1:]]), noise())
             out = net.decode([torch.cat([each[:1], sign * each[1:]]) for each in z])
-        ends.append(torch.cat([flat(draws(found))[0], out[0].flatten()]))
+        ends.append(torch.cat([flat(draws(latents))[0], out[0].flatten()]))
     apart = largest(ends[0] - ends[1]) / largest(ends[0])
-    told = "averages of weights have no such statistics: set averaged = False"
-    require(apart < CLOSE, f"in training a row moves with the others, by {apart:.1e}; {told}")
+    advice = "averages of weights have no such statistics: set averaged = False"
+    require(apart < CLOSE, f"in training a row moves with the others, by {apart:.1e}; {advice}")
     return f"to {apart:.0e}"
 
 
@@ -227,8 +230,8 @@ def check_state_dict(autoencoder: Autoencoder) -> str:
 def check_gradient(autoencoder: Autoencoder) -> str:
     """A gradient of latents, their law and the output reaches every parameter."""
     net = moved(autoencoder).eval()  # in training, norms take biases away
-    found = net.encode(data(autoencoder), noise())
-    out = [*(part for each in found for part in (each.z, each.log_q)), net.decode(draws(found))]
+    latents = net.encode(data(autoencoder), noise())
+    out = [*(part for each in latents for part in (each.z, each.log_q)), net.decode(draws(latents))]
     total = torch.stack([(x * numbers(x, f"probe {i}")).sum() for i, x in enumerate(out)]).sum()
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     slopes = torch.autograd.grad(total, [p for _, p in named], allow_unused=True)
@@ -241,13 +244,13 @@ def check_gradient(autoencoder: Autoencoder) -> str:
 def check_inputs(autoencoder: Autoencoder) -> str:
     """Data and latents are left as they were."""
     net, x, z = moved(autoencoder), data(autoencoder), code(autoencoder)
-    before, given = x.clone(), [each.clone() for each in z]
+    before, code_before = x.clone(), [each.clone() for each in z]
     for mode in (True, False):
         with seeded(0, "inputs"), torch.no_grad():
             net.train(mode).encode(x, noise())
             net.decode(z)
         require(torch.equal(x, before), "it writes to the data")
-        require(all(map(torch.equal, z, given)), "it writes to the latents")
+        require(all(map(torch.equal, z, code_before)), "it writes to the latents")
     return "untouched"
 
 

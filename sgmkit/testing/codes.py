@@ -60,10 +60,10 @@ def noise(ids: Sequence[int] | Tensor = range(COUNT), seed: int = 0) -> SeededNo
     return SeededNoise(seed, ids)
 
 
-def encode(autoencoder: Autoencoder, x: Tensor, given: Noise | None = None) -> tuple[Latents, ...]:
+def encode(autoencoder: Autoencoder, x: Tensor, source: Noise | None = None) -> tuple[Latents, ...]:
     """Latents out of training, without a graph."""
     with torch.no_grad():
-        return tuple(autoencoder.eval().encode(x, given or noise(range(len(x)))))
+        return tuple(autoencoder.eval().encode(x, source or noise(range(len(x)))))
 
 
 def decode(autoencoder: Autoencoder, z: Sequence[Tensor]) -> Tensor:
@@ -77,6 +77,6 @@ def flat(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.flatten(1) for part in parts], 1)
 
 
-def draws(found: Sequence[Latents]) -> list[Tensor]:
+def draws(latents: Sequence[Latents]) -> list[Tensor]:
     """The latents alone, one tensor for each scale."""
-    return [each.z for each in found]
+    return [each.z for each in latents]

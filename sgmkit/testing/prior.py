@@ -33,15 +33,15 @@ def applicable(prior: Prior) -> Iterator[Check]:
 def check_cross_entropy(prior: Prior) -> str:
     """``excess`` is ``(B, *event)`` without a graph; the loss and its parts are finite scalars."""
     for separate in (False, True):
-        found, z = _cost(prior, _latents(prior), 1.0, separate)
-        told = f"excess is {tuple(found.excess.shape)}, not {tuple(z.shape)}"
-        require(found.excess.shape == z.shape, told)
-        require(not found.excess.requires_grad, "excess has a graph: give its values only")
-        require(bool(found.excess.isfinite().all()), "excess is not finite")
-        for name, value in (("the loss", found.loss), *found.parts.items()):
+        cost, z = _cost(prior, _latents(prior), 1.0, separate)
+        message = f"excess is {tuple(cost.excess.shape)}, not {tuple(z.shape)}"
+        require(cost.excess.shape == z.shape, message)
+        require(not cost.excess.requires_grad, "excess has a graph: give its values only")
+        require(bool(cost.excess.isfinite().all()), "excess is not finite")
+        for name, value in (("the loss", cost.loss), *cost.parts.items()):
             require(value.ndim == 0, f"{name} has shape {tuple(value.shape)}, not ()")
             require(math.isfinite(float(value.detach())), f"{name} is not finite")
-    return f"{float(found.excess.mean()):.3g} nats a coordinate"
+    return f"{float(cost.excess.mean()):.3g} nats a coordinate"
 
 
 def check_cost_rows(prior: Prior) -> str:
@@ -62,13 +62,13 @@ def check_cost_bound(prior: Prior) -> str:
     likelihoods that nobody can have.
     """
     ids = range(MANY)
-    found = _cost(prior, _latents(prior, ids), 1.0, ids=ids)[0].excess.double().flatten(1)
-    rows = found.mean(1)
+    excess = _cost(prior, _latents(prior, ids), 1.0, ids=ids)[0].excess.double().flatten(1)
+    rows = excess.mean(1)
     mean, error = float(rows.mean()), float(rows.std()) / math.sqrt(MANY)
     kernel = prior.sde.kernel(torch.tensor(prior.t_min, dtype=torch.float64))
     least = float(mutual_information(kernel, torch.ones((), dtype=torch.float64)))
-    told = f"N(0, 1) costs {mean:.4g} ± {error:.2g} nats a coordinate, less than the {least:.4g}"
-    require(mean >= least - 4 * error - 1e-4, f"{told} that its state tells of it")
+    message = f"N(0, 1) costs {mean:.4g} ± {error:.2g} nats a coordinate, less than the {least:.4g}"
+    require(mean >= least - 4 * error - 1e-4, f"{message} that its state tells of it")
     return f"{mean:.3g} ± {error:.1g} nats a coordinate, at least {least:.3g}"
 
 
@@ -78,16 +78,16 @@ def check_cost_slope(prior: Prior) -> str:
     way = SeededNoise(3, range(COUNT))(_latents(moved))
     for separate in (False, True):
         for weight in (0.7, _uneven):
-            found, z = _cost(moved, _latents(moved), weight, separate)
-            (slope,) = torch.autograd.grad(found.loss, z, materialize_grads=True)
+            cost, z = _cost(moved, _latents(moved), weight, separate)
+            (slope,) = torch.autograd.grad(cost.loss, z, materialize_grads=True)
             got = float((slope * way).sum())
-            gain = weight(found.excess) if callable(weight) else weight
+            gain = weight(cost.excess) if callable(weight) else weight
             ends = [_cost(moved, z + side * STEP * way, 1.0, separate)[0] for side in (-1, 1)]
             want = float((gain * (ends[1].excess - ends[0].excess)).sum()) / (2 * STEP)
             apart = abs(got - want) / max(abs(want), 1e-3)
             kind = "times apart" if separate else "shared times"
-            told = f"with {kind} the loss has slope {got:.6g} in z, weight * excess {want:.6g}"
-            require(apart <= SLOPE, told)
+            message = f"with {kind} the loss has slope {got:.6g} in z, weight * excess {want:.6g}"
+            require(apart <= SLOPE, message)
             worst = max(worst, apart)
     return f"to {worst:.0e}"
 
@@ -102,13 +102,13 @@ def check_cost_weight(prior: Prior) -> str:
         slopes = []
         for weight in (0.5, 2.0, _uneven):
             loss = _cost(moved, _latents(moved), weight, separate)[0].loss
-            found = torch.autograd.grad(loss, own, materialize_grads=True)
-            slopes.append(torch.cat([slope.flatten() for slope in found]))
+            gradients = torch.autograd.grad(loss, own, materialize_grads=True)
+            slopes.append(torch.cat([slope.flatten() for slope in gradients]))
         require(bool(slopes[0].abs().max() > 0), "no gradient reaches the prior's parameters")
         for other in slopes[1:]:
             apart = float((other - slopes[0]).norm() / slopes[0].norm())
-            told = f"another weight moves the gradient of the parameters by {apart:.1e} of it"
-            require(apart <= SLOPE, told)
+            message = f"another weight moves the gradient of the parameters by {apart:.1e} of it"
+            require(apart <= SLOPE, message)
     return f"{len(own)} parameters"
 
 

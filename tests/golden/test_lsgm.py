@@ -79,10 +79,10 @@ def test_divergence(name):
     step, want = Step(name), Step(name).golden
     model, prior = step.model, step.model.prior
     top, finer = model.autoencoder.encode(step.batch.x, step.noise)
-    told = step.noise.stream("prior")
+    prior_noise = step.noise.stream("prior")
     with torch.no_grad():
-        found = prior.cross_entropy(top.z, told, 1.0, separate=step.separate)
-        nats = found.excess - prior_divergence(prior.sde, top.z)
+        entropy = prior.cross_entropy(top.z, prior_noise, 1.0, separate=step.separate)
+        nats = entropy.excess - prior_divergence(prior.sde, top.z)
         nats = nats + own_entropy(top, cut_kernel(prior))
         groups = torch.cat([by_group(nats, top), by_group(finer.divergence, finer)], 1)
         log_q = (top.log_q.flatten(1).sum(1) + finer.log_q.flatten(1).sum(1)).detach()
@@ -168,7 +168,7 @@ def test_gradients_of_the_encoder(name):
     step = Step(name)
     want, model, prior = step.golden, step.model, step.model.prior
     shift = model.autoencoder.shift
-    (found,) = torch.autograd.grad(model.loss(step.batch, step.noise, PROGRESS).total, shift)
+    (slope,) = torch.autograd.grad(model.loss(step.batch, step.noise, PROGRESS).total, shift)
     top = model.autoencoder.encode(step.batch.x, step.noise)[0]
     end = prior_divergence(prior.sde, top.z)
     groups = want["kl_groups"].clone()
@@ -176,7 +176,7 @@ def test_gradients_of_the_encoder(name):
     ours = balance(groups, (2, 2)) if step.case.balanced else torch.ones(4).double()
     ours, theirs = (gains[:2].repeat_interleave(2) for gains in (ours, want["kl_coeffs"]))
     (more,) = torch.autograd.grad(step.rate * end.sum() / ROWS, shift)
-    got = theirs * (PIXELS * found / ours - more)
+    got = theirs * (PIXELS * slope / ours - more)
     if step.name.startswith("joint") and step.case.encoder == REUSED and not step.case.same:
         z = model.autoencoder.encode(step.batch.x, step.noise)[0].z
         problem = prior.problem
@@ -204,12 +204,14 @@ def test_discrete_bound(name):
     golden, sde = load("lsgm_ode_discrete"), LSGM[name]
     unit = math.sqrt(sde.data_var())
     z, pool = unit * golden["x"], golden[f"{name}_disc_noise"]
-    told = {key: golden[f"{name}_disc25_{key}"] for key in ("betas", "betas_post", "alpha_bars")}
+    schedule = {
+        key: golden[f"{name}_disc25_{key}"] for key in ("betas", "betas_post", "alpha_bars")
+    }
     grid = torch.arange(STEPS, 0, -1).double() / STEPS
     rev = Exact(sde, MIXTURE).reverse(SeededNoise(0, range(len(z))))
     noise = RecordedNoise([draw[:, None] for draw in pool[1:]])
     first, end = sde.kernel(grid[-1]), prior_divergence(sde, z)
-    assert near(first.mean[0].square() * sde.data_var(), told["alpha_bars"][0])
+    assert near(first.mean[0].square() * sde.data_var(), schedule["alpha_bars"][0])
     whole = chain_excess(rev, z, noise, grid)
     u = first.mean * z[:, None] + first.chol[0] * noise(z[:, None])
     away = (z - rev.denoise(u, grid[-1])) / unit
@@ -217,11 +219,11 @@ def test_discrete_bound(name):
     def last(var: Tensor) -> Tensor:
         return 0.5 * (torch.log(2 * math.pi * var) + away.square() / var)
 
-    total = whole + last(told["betas_post"][0])
+    total = whole + last(schedule["betas_post"][0])
     assert near(total.sum(1), golden[f"{name}_disc_nelbo_beta_post"])
     again = RecordedNoise([draw[:, None] for draw in pool[1:]])
-    total = end + last(told["betas"][0])
-    shares = (told["betas_post"] / told["betas"]).flip(0)
+    total = end + last(schedule["betas"][0])
+    shares = (schedule["betas_post"] / schedule["betas"]).flip(0)
     for place, share in enumerate(shares[:-1]):
         cost = chain_excess(rev, z, again, grid[place : place + 2]) - end
         total = total + share * cost + 0.5 * (share - 1 - share.log())

@@ -30,7 +30,6 @@ PENDING: tuple[str, ...] = (
     "tests/plugins/sgmkit_evaluators",
     "tests/plugins/sgmkit_features",
     "tests/plugins/sgmkit_libraries",
-    "tests/plugins/sgmkit_lsgm",
     "tests/plugins/sgmkit_solvers",
     "tests/support",
 )

@@ -43,7 +43,7 @@ class Draws(Noise):
     select = stream
 
 
-class Given:
+class FixedTimes:
     """Times that were drawn elsewhere, and the density that the official weights stand for."""
 
     total = 1.0
@@ -66,7 +66,7 @@ class Replayed(Autoencoder):
         self.golden = load("lsgm_objective")
 
     def encode(self, x, noise):
-        found = []
+        latents = []
         for pair in ((0, 1), (2, 3)):
             mean, std, rho = (
                 torch.cat([self.golden[f"{name}_{i}"] for i in pair], 1)
@@ -74,8 +74,8 @@ class Replayed(Autoencoder):
             )
             mean, std = mean + (self.shift[:, None, None] if pair == (0, 1) else 0), std.exp()
             z = mean + std * rho
-            found.append(Latents(z, mean, std, (2, 2), base=z))
-        return tuple(found)
+            latents.append(Latents(z, mean, std, (2, 2), base=z))
+        return tuple(latents)
 
     def decode(self, z):
         return self.golden["dec_logits"] + 0 * z[0].sum()
@@ -160,12 +160,12 @@ class Step:
         )
         own, other = self.golden["t_p"], self.golden.get("t_q", self.golden["t_p"])
         samplers, weighting = self.model.prior.problem.samplers, self.model.prior.problem.weighting
-        samplers[weighting] = self._given(case.prior, own)
+        samplers[weighting] = self._fixed_times(case.prior, own)
         if extra:  # |e|^2 / (2 (1 - v))
-            samplers[weighting] = Given(own, 2 * (1 - LSGM[case.sde].kernel(own).cov[:, 0, 0]))
+            samplers[weighting] = FixedTimes(own, 2 * (1 - LSGM[case.sde].kernel(own).cov[:, 0, 0]))
         if self.separate:
             mode = case.prior if extra else case.encoder
-            samplers["likelihood"] = self._given(mode, other)
+            samplers["likelihood"] = self._fixed_times(mode, other)
         second = "noise_2" if self.name.startswith("disjoint") else "noise_1"
         paths = {"time": golden["r_1"], "diffusion": golden[second]}
         draws = {f"/prior/{key}": value for key, value in paths.items()}
@@ -174,8 +174,8 @@ class Step:
         self.noise = Draws(draws)
         self.batch = Batch(2 * golden["image01"] - 1, None, self.noise.ids)
 
-    def _given(self, mode: str, t: Tensor) -> Given:
-        return Given(t, density(self.case.sde, mode, t) / factor(self.case.sde, mode))
+    def _fixed_times(self, mode: str, t: Tensor) -> FixedTimes:
+        return FixedTimes(t, density(self.case.sde, mode, t) / factor(self.case.sde, mode))
 
     def _model(self, weighting: str) -> Lsgm:
         case, sde = self.case, LSGM[self.case.sde]

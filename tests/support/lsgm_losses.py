@@ -38,12 +38,12 @@ class Encoder(Autoencoder):
         self.out = nn.Linear(8, math.prod(out_shape)).double()
 
     def encode(self, x, noise):
-        told, parts = x.flatten(1), []
+        inputs, parts = x.flatten(1), []
         for layer in (self.first, self.second, self.finer):
-            mean, log_std = layer(told).chunk(2, 1)
+            mean, log_std = layer(inputs).chunk(2, 1)
             std = torch.exp(torch.tanh(log_std) - 1)
             z = mean + std * noise(mean)
-            told = torch.cat([told, z], 1)
+            inputs = torch.cat([inputs, z], 1)
             parts.append([part.unflatten(1, (-1, 2)) for part in (z, mean, std)])
         coarse = [torch.cat(pair, 1) for pair in zip(*parts[:2], strict=True)]
         finer = [part.reshape(len(x), *FINE) for part in parts[2]]
@@ -54,8 +54,8 @@ class Encoder(Autoencoder):
         return first, Latents(*finer, GROUPS[1])
 
     def decode(self, z):
-        told = torch.cat([part.flatten(1) for part in z], 1)
-        return self.out(told).reshape(-1, *self.out_shape)
+        latents = torch.cat([part.flatten(1) for part in z], 1)
+        return self.out(latents).reshape(-1, *self.out_shape)
 
 
 class Bent(Encoder):
@@ -76,8 +76,8 @@ class Net(Network):
         ).double()
 
     def forward(self, z, c, y=None):
-        told = torch.cat([z.flatten(1), c[:, None]], 1)
-        return self.layers(told).reshape(-1, *self.out_shape)
+        inputs = torch.cat([z.flatten(1), c[:, None]], 1)
+        return self.layers(inputs).reshape(-1, *self.out_shape)
 
 
 def model_of(sde: str, encoder=Encoder, times="shared", kl=1.0, balance="off", **options) -> Lsgm:
@@ -179,8 +179,8 @@ def weights(prior: Sgm, t: Tensor, weighting: str, to_driven: Tensor) -> Tensor:
         law = torch.exp(-0.5 * ((level + 1.2) / 1.2) ** 2) / (1.2 * math.sqrt(2 * math.pi))
         power = kernel.rho[:, -1].square()
         return (2 * (1 + 4 / power) * law * rate)[:, None, None]
-    found = noise if weighting == "reweighted" else inverse @ noise @ inverse.mT
-    return to_driven.mT @ found @ to_driven
+    weight = noise if weighting == "reweighted" else inverse @ noise @ inverse.mT
+    return to_driven.mT @ weight @ to_driven
 
 
 def path(
@@ -237,11 +237,11 @@ def q_loss(model: Lsgm, kl: float, balanced: bool) -> tuple[Tensor, Tensor]:
     sde, coarse = prior.sde, model.autoencoder.encode(x, noise.stream("encode"))
     top, finer = coarse
     kernel = sde.kernel(f64(CUT))
-    told = noise.stream("prior")
+    prior_noise = noise.stream("prior")
     if model.divergence.separate:
-        law, source = "likelihood", told.stream("encoder")
+        law, source = "likelihood", prior_noise.stream("encoder")
     else:
-        law, source = prior.problem.weighting, told
+        law, source = prior.problem.weighting, prior_noise
     excess, _ = path(prior, top.z, source, law, "likelihood", prior.control)
     nats = excess + end(sde, top.z)
     if top.base is None:

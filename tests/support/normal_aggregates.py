@@ -140,8 +140,8 @@ def mean_excess(model: Sgm, mean: float, std: float, **options) -> float:
     quantile, weights = quadrature(coarse(model, weighting))
     points = Points(model.sde.phases, quantile)
     with torch.no_grad():
-        found = model.cross_entropy(mean + std * points.x, points, 1.0, **options)
-    return float(weights @ found.excess.mean(1))
+        entropy = model.cross_entropy(mean + std * points.x, points, 1.0, **options)
+    return float(weights @ entropy.excess.mean(1))
 
 
 def wide(sde) -> tuple[int]:

@@ -30,8 +30,8 @@ class Scales(Autoencoder):
 
     def encode(self, x, noise):
         laws = [law.expand((len(x), 2)) for law in self.laws]
-        told = [(law.mean[..., None], law.stddev[..., None]) for law in laws]
-        return tuple(Latents(mean + std * noise(mean), mean, std, (2,)) for mean, std in told)
+        moments = [(law.mean[..., None], law.stddev[..., None]) for law in laws]
+        return tuple(Latents(mean + std * noise(mean), mean, std, (2,)) for mean, std in moments)
 
     def decode(self, z):
         mean = BIAS + sum(gain * part[..., 0] for gain, part in zip(self.gains, z, strict=True))
@@ -40,9 +40,11 @@ class Scales(Autoencoder):
 
 
 def model_of(name="vp", fine=FINE, gains=(0.0, 0.0), prior=normal.Normal) -> Lsgm:
-    def made(event):
-        found = prior(event, PROCESSES[name]).double()
-        found.t_min = CUT
-        return found
+    def make_prior(event):
+        built = prior(event, PROCESSES[name]).double()
+        built.t_min = CUT
+        return built
 
-    return Lsgm((2,), "continuous", None, partial(Scales, fine=fine, gains=gains), made).eval()
+    return Lsgm(
+        (2,), "continuous", None, partial(Scales, fine=fine, gains=gains), make_prior
+    ).eval()

@@ -1,17 +1,13 @@
-"""Autoencoders: the law of latents against torch's, and what the small convolutional one promises.
+"""The small convolutional autoencoder: sizes, padding, precision, refusals.
 
 The conformance suite holds what every autoencoder must do.
 """
 
-import math
-
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
 
 import sgmkit
 from sgmkit.errors import BadValue
-from sgmkit.models import Latents, bounded
 from sgmkit.noise import seeded
 from sgmkit_autoencoders.conv import Conv, Enlarge, Residual
 
@@ -27,49 +23,6 @@ def build(*args, dtype=torch.float64, **options):
         for value in net.parameters():
             value += 0.05 * draw(*value.shape, dtype=dtype)
     return net.eval()
-
-
-# The law of latents -----------------------------------------------------------------------
-
-
-def test_log_q_and_divergence_are_those_of_normals():
-    mean, std = draw(2, 3, 4), draw(2, 3, 4, seed=1).exp()
-    z = mean + std * draw(2, 3, 4, seed=2)
-    latents, law = Latents(z, mean, std, (3,)), Normal(mean, std)
-    torch.testing.assert_close(latents.log_q, law.log_prob(z))
-    torch.testing.assert_close(latents.divergence, kl_divergence(law, Normal(0 * mean, 1)))
-
-
-def test_behind_a_flow_the_divergence_is_estimated():
-    """Of 40,000 draws, for a shift: in the mean it is the divergence of the shifted law."""
-    mean, std = torch.tensor([0.3], dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
-    base = mean + std * draw(40_000, 1)
-    shape = base.shape
-    latents = Latents(base + 1, mean.expand(shape), std.expand(shape), (1,), base)
-    torch.testing.assert_close(latents.log_q, Normal(mean, std).log_prob(base))
-    expected = float(kl_divergence(Normal(mean + 1, std), Normal(0 * mean, 1)))
-    spread = float(latents.divergence.std()) / math.sqrt(len(base))
-    assert float(latents.divergence.mean()) == pytest.approx(expected, abs=4 * spread)
-
-
-def test_bounds():
-    """Identities near 0, of slope 1; 5 and ``limit`` at the ends; float32 at least."""
-    small = torch.linspace(-0.01, 0.01, 5, dtype=torch.float64)
-    mean, std = bounded(small, small, limit=2)
-    torch.testing.assert_close(mean, small, rtol=1e-4, atol=0)
-    torch.testing.assert_close(std.log(), small, rtol=1e-4, atol=0)
-    large = torch.tensor([-1e4, 1e4], dtype=torch.bfloat16)
-    mean, std = bounded(large, large, limit=2)
-    assert mean.tolist() == [-5, 5]
-    assert std.dtype == mean.dtype == torch.float32
-    torch.testing.assert_close(std, torch.tensor([-2.0, 2.0]).exp())
-    x = torch.tensor(1.3, dtype=torch.float64)
-    mean, std = bounded(x, x)
-    assert float(mean) == pytest.approx(5 * math.tanh(0.26), abs=1e-15)
-    assert float(std) == pytest.approx(math.exp(5 * math.tanh(0.26)), rel=1e-15)
-
-
-# The small one ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -107,8 +60,7 @@ def test_padding_is_background_at_the_far_end():
     wide = torch.full((2, 1, 8, 12), -1.0, dtype=x.dtype)
     wide[..., :7, :9] = x
     (one,), (two,) = (
-        net.encode(data, sgmkit.SeededNoise(0, range(2)))
-        for net, data in ((odd, x), (even, wide))
+        net.encode(data, sgmkit.SeededNoise(0, range(2))) for net, data in ((odd, x), (even, wide))
     )
     assert torch.equal(one.z, two.z)
     assert torch.equal(odd.decode([one.z]), even.decode([one.z])[..., :7, :9])

@@ -107,10 +107,10 @@ def rows() -> tuple[Tensor, SeededNoise]:
 def test_by_the_flow(name):
     """The mean of one draw, and the mean of its exponentials: the likelihood itself."""
     model, (x, noise) = model_of(name), rows()
-    found = model.nll(x, noise, rtol=1e-5, atol=1e-5)
-    assert found.kind == "nelbo-ode"
-    check(found.nats, bound(name))
-    check(torch.exp(likelihood(name) - found.nats), 1.0)
+    result = model.nll(x, noise, rtol=1e-5, atol=1e-5)
+    assert result.kind == "nelbo-ode"
+    check(result.nats, bound(name))
+    check(torch.exp(likelihood(name) - result.nats), 1.0)
     assert bound(name) > likelihood(name) + 0.05
 
 
@@ -119,20 +119,23 @@ def test_importance_weights(name):
     """Five draws of each row: closer from above, and their kind is told."""
     model, (x, noise) = model_of(name), rows()
     few = torch.arange(250)
-    found = model.bound(x[few], noise.select(few), "iw-ode", 5, rtol=1e-5, atol=1e-5)
-    assert found.kind == "iw-ode"
-    mean, error = float(found.nats.mean()), float(found.nats.std()) / math.sqrt(250)
+    result = model.bound(x[few], noise.select(few), "iw-ode", 5, rtol=1e-5, atol=1e-5)
+    assert result.kind == "iw-ode"
+    mean, error = (
+        float(result.nats.mean()),
+        float(result.nats.std()) / math.sqrt(250),
+    )
     assert likelihood(name) - 4 * error < mean < bound(name) - 4 * error
-    check(torch.exp(likelihood(name) - found.nats), 1.0)
+    check(torch.exp(likelihood(name) - result.nats), 1.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_by_the_diffusion(name):
     """The same number: what the ends of these processes remember is less than 1e-4 nats."""
     model, (x, noise) = model_of(name), rows()
-    found = model.bound(x, noise, "nelbo-diffusion", 4)
-    assert found.kind == "nelbo-diffusion"
-    check(found.nats, bound(name))
+    result = model.bound(x, noise, "nelbo-diffusion", 4)
+    assert result.kind == "nelbo-diffusion"
+    check(result.nats, bound(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,8 +143,8 @@ def test_by_the_chain(name):
     """Above it by what its steps cost: ``(z - E[z | u_t])^2`` is a square in z and noise."""
     model, (x, noise) = model_of(name), rows()
     grid = torch.logspace(0, math.log10(CUT), 8, dtype=torch.float64)
-    found = model.bound(x, noise, "nelbo-chain", 2, grid=grid)
-    assert found.kind == "nelbo-chain"
+    result = model.bound(x, noise, "nelbo-chain", 2, grid=grid)
+    assert result.kind == "nelbo-chain"
     c, snr = model.prior.sde.data_var(), model.prior.sde.kernel(grid).snr
     *_, mean, spread = setting(name)
     size = mean.square().sum() + spread.trace()
@@ -150,4 +153,4 @@ def test_by_the_chain(name):
     own = 0.5 * torch.log1p(std.square() * snr[-1]).sum()
     want = reconstruction(name) + float(cost.sum() - own)
     assert want > bound(name) + 0.1
-    check(found.nats, want)
+    check(result.nats, want)

@@ -34,33 +34,33 @@ def test_samples_have_the_spread_of_the_finer_latents():
 @pytest.mark.parametrize("kind", ["nelbo-ode", "nelbo-diffusion", "nelbo-chain"])
 def test_bounds_count_the_finer_latents(kind):
     """Beside the same bound for a law of N(0, I), on the same draws."""
-    grid, found = torch.linspace(1, CUT, 4, dtype=torch.float64), []
+    grid, values = torch.linspace(1, CUT, 4, dtype=torch.float64), []
     for fine in (FINE, UNIT):
         model, (x, noise) = model_of(fine=fine), rows()
         if kind == "nelbo-ode":
-            told = model.nll(x, noise)
+            bound = model.nll(x, noise)
         else:
-            told = model.bound(x, noise, kind, **({"grid": grid} if "chain" in kind else {}))
-        assert told.kind == kind
-        found.append(told.nats)
+            bound = model.bound(x, noise, kind, **({"grid": grid} if "chain" in kind else {}))
+        assert bound.kind == kind
+        values.append(bound.nats)
     want = float(kl_divergence(FINE, UNIT).sum())
     assert want > 1
-    check(found[0] - found[1], want)
+    check(values[0] - values[1], want)
 
 
 def test_importance_weights_count_the_finer_latents():
     """They average to the likelihood, a Normal one."""
     gains, count = (0.6, 0.8), 600
     model, (x, noise) = model_of(gains=gains), rows(count)
-    found = model.bound(x, noise, "iw-ode", 4, rtol=1e-4, atol=1e-4)
+    values = model.bound(x, noise, "iw-ode", 4, rtol=1e-4, atol=1e-4)
     var = gains[0] ** 2 + gains[1] ** 2 + STD**2
     likelihood = float(Normal(BIAS, var**0.5).log_prob(X).sum())
-    check(torch.exp(-found.nats - likelihood), 1.0)
+    check(torch.exp(-values.nats - likelihood), 1.0)
 
 
 @pytest.mark.parametrize("cut", [None, 0.6])
 @pytest.mark.parametrize("name", ["vp", "cld"])
-def test_likelihoods_end_where_they_are_told(name, cut):
+def test_likelihoods_end_at_the_cut_off(name, cut):
     """The coarse latents' cost is the divergence of the state's law at the cut-off."""
     model, (x, noise) = model_of(name, UNIT), rows(200)
     unit, cov = moments(PROCESSES[name], cut or CUT, 0.0)

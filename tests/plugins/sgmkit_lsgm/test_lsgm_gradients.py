@@ -39,8 +39,8 @@ def joint(model: Lsgm, progress: float = 0.5):
 
 def slopes(loss: Tensor, part: nn.Module) -> dict[str, Tensor]:
     names, values = zip(*part.named_parameters(), strict=True)
-    found = torch.autograd.grad(loss, values, retain_graph=True, allow_unused=True)
-    return dict(zip(names, found, strict=True))
+    gradients = torch.autograd.grad(loss, values, retain_graph=True, allow_unused=True)
+    return dict(zip(names, gradients, strict=True))
 
 
 def same(got: dict, want: dict) -> None:
@@ -110,7 +110,7 @@ def compare(model: Lsgm) -> None:
     kl = (low + high) / 2
     with torch.autograd.set_detect_anomaly(True):
         loss = joint(model)
-        found = {p: g for p, g in slopes(loss.total, model).items()}
+        gradients = {p: g for p, g in slopes(loss.total, model).items()}
     balanced = model.divergence.balanced == "always" and kl < 1
     own, nats = q_loss(model, kl, balanced)
     theirs = p_loss(model)
@@ -118,7 +118,7 @@ def compare(model: Lsgm) -> None:
         ("autoencoder", slopes(own, model.autoencoder)),
         ("prior", slopes(theirs, model.prior)),
     ):
-        same({name: found[f"{part}.{name}"] for name in want}, want)
+        same({name: gradients[f"{part}.{name}"] for name in want}, want)
     recon, divergence = nats.mean(0).tolist()
     assert float(loss.parts["recon"]) == pytest.approx(recon, rel=1e-11)
     assert float(loss.parts["kl"]) == pytest.approx(divergence, rel=1e-9)
@@ -141,9 +141,9 @@ def test_gradients_behind_a_flow(weighting, times):
     model = model_of("vp", Bent, times, 0.7, "always", weighting=weighting, mixed="normal")
     loss = joint(model)
     own, nats = q_loss(model, 0.7, balanced=True)
-    found = slopes(loss.total, model)
-    same(found, {f"autoencoder.{n}": g for n, g in slopes(own, model.autoencoder).items()})
-    same(found, {f"prior.{n}": g for n, g in slopes(p_loss(model), model.prior).items()})
+    gradients = slopes(loss.total, model)
+    same(gradients, {f"autoencoder.{n}": g for n, g in slopes(own, model.autoencoder).items()})
+    same(gradients, {f"prior.{n}": g for n, g in slopes(p_loss(model), model.prior).items()})
     assert float(loss.parts["nelbo"]) == pytest.approx(float(nats.sum(1).mean()), rel=1e-9)
 
 
@@ -152,12 +152,12 @@ def test_gradients_behind_a_flow(weighting, times):
 @pytest.mark.parametrize("sde", ["vp", "psld"])
 def test_annealing_is_the_encoders_alone(sde, times, balance):
     """The prior's gradient is the same to the last bit; the encoder's is a line in the weight."""
-    found = {}
+    gradients = {}
     for kl in (0.6, 0.7, 0.8):
         model = model_of(sde, times=times, kl=kl, balance=balance, weighting="reweighted")
-        found[kl] = slopes(joint(model).total, model)
-    for name, low in found[0.6].items():
-        middle, high = found[0.7][name], found[0.8][name]
+        gradients[kl] = slopes(joint(model).total, model)
+    for name, low in gradients[0.6].items():
+        middle, high = gradients[0.7][name], gradients[0.8][name]
         if name.startswith("prior."):
             assert torch.equal(low, high), name
             continue
@@ -182,12 +182,12 @@ def test_autoencoder_alone(balance):
     if balance == "vae":
         gains = (groups.detach().mean(0) + 0.01) / ALPHA
         gains = 3 * gains / gains.sum()
-    told = model.autoencoder.decode([part.z for part in code])
-    recon = F.binary_cross_entropy_with_logits(told, (x + 1) / 2, reduction="none").sum()
+    logits = model.autoencoder.decode([part.z for part in code])
+    recon = F.binary_cross_entropy_with_logits(logits, (x + 1) / 2, reduction="none").sum()
     want = (recon + 0.7 * (groups * gains).sum()) / (ROWS * NUMBERS)
-    found = slopes(loss.total, model)
-    same(found, {f"autoencoder.{n}": g for n, g in slopes(want, model.autoencoder).items()})
-    assert all(found[f"prior.{name}"] is None for name, _ in model.prior.named_parameters())
+    gradients = slopes(loss.total, model)
+    same(gradients, {f"autoencoder.{n}": g for n, g in slopes(want, model.autoencoder).items()})
+    assert all(gradients[f"prior.{name}"] is None for name, _ in model.prior.named_parameters())
     assert float(loss.parts["kl"]) == pytest.approx(float(groups.sum(1).mean().detach()), rel=1e-9)
     channels = nats[0].detach().sum(2).mean(0)
     assert torch.allclose(model.divergence.channel_kl.double(), 0.02 * channels, rtol=1e-6)
@@ -212,8 +212,8 @@ def test_idle_channels_of_a_residual(sde, inputs):
     """Nothing of the network is left in them, nor sees them."""
     model = model_of(sde, weighting="reweighted", prediction="residual", inputs=inputs)
     model.prior.deactivate(torch.tensor([False, True, False]))
-    found = slopes(joint(model).total, model)
-    first, last = (found[f"prior.network.layers.{i}.weight"] for i in (0, 2))
+    gradients = slopes(joint(model).total, model)
+    first, last = (gradients[f"prior.network.layers.{i}.weight"] for i in (0, 2))
     phases = torch.arange(model.prior.form.seen) * 6
     seen = torch.cat([phases + 2, phases + 3])
     assert bool((first[:, seen] == 0).all() & (first[:, :2] != 0).all())
@@ -225,11 +225,11 @@ def test_idle_channels():
     model = model_of("vp", weighting="reweighted", mixed="normal")
     before = slopes(joint(model).total, model)
     model.prior.deactivate(torch.tensor([False, True, False]))
-    found = slopes(joint(model).total, model)
-    share, was = found["prior.mixing_logit"][0, :, 0], before["prior.mixing_logit"][0, :, 0]
+    gradients = slopes(joint(model).total, model)
+    share, was = gradients["prior.mixing_logit"][0, :, 0], before["prior.mixing_logit"][0, :, 0]
     assert float(share[1]) == 0
     assert bool((share[[0, 2]] != 0).all() & (was != 0).all())
-    first = found["prior.network.layers.0.weight"]
+    first = gradients["prior.network.layers.0.weight"]
     assert bool((first[:, 2:4] == 0).all() & (first[:, :2] != 0).all())
-    last = found["prior.network.layers.2.weight"].abs().amax(1)
+    last = gradients["prior.network.layers.2.weight"].abs().amax(1)
     assert float(last[2:4].max()) < 1e-5 * float(last[:2].min())

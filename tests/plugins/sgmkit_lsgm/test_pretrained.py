@@ -48,8 +48,8 @@ def test_batch_norms_have_no_averages_and_stay_when_frozen():
         cli.main([*words, "--model", f"lsgm:prior=normal:autoencoder=({NVAE})", "--out", "vae"])
         == 0
     )
-    told = f"lsgm:autoencoder=({NVAE}):pretrained=vae:frozen=true"
-    assert cli.main([*words, "--model", told, *NETWORK, "--out", "run"]) == 0
+    spec = f"lsgm:autoencoder=({NVAE}):pretrained=vae:frozen=true"
+    assert cli.main([*words, "--model", spec, *NETWORK, "--out", "run"]) == 0
     assert not tensors(Run("vae"), "average/")
     mine, theirs = Run("run").load().state_dict(), Run("vae").load().state_dict()
     start = Run("vae").experiment.build().state_dict()
@@ -82,11 +82,11 @@ def test_what_no_stage_measured_cannot_be_inactive(capsys):
     capsys.readouterr()
     words = ["model.pretrained=joint", "model.drop_inactive=0.1", "model.vae_share=0"]
     train(*(word for edit in words for word in ("--set", edit)), code=2)
-    told = (
+    message = (
         "sgmkit: drop_inactive cannot know what is inactive: pretrained 'joint' never trained its"
     )
     err = capsys.readouterr().err
-    assert err.startswith(told)
+    assert err.startswith(message)
     assert err.endswith("give vae_share\n")
 
 
@@ -95,8 +95,8 @@ def test_a_run_without_an_autoencoder_has_none_to_give(capsys):
     assert cli.main([*words, "--set", "train.samples_every=0"]) == 0
     capsys.readouterr()
     train("--set", "model.pretrained=plain", code=2)
-    told = "sgmkit: pretrained 'plain' has no autoencoder: name a run of the model lsgm\n"
-    assert capsys.readouterr().err == told
+    message = "sgmkit: pretrained 'plain' has no autoencoder: name a run of the model lsgm\n"
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_a_run_without_an_autoencoder_has_none_to_give(capsys):
         (["model.decoder=bernoulli"], "sgmkit: model 'lsgm': decoder 'bernoulli' is for"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(edits, told, capsys):
+def test_a_mistake_is_one_line_and_nothing_is_written(edits, message, capsys):
     vae()
     capsys.readouterr()
     train(*(word for edit in edits for word in ("--set", edit)), code=2)
     err = capsys.readouterr().err
-    assert err.startswith(told)
+    assert err.startswith(message)
     assert err.count("\n") == 1
     assert not Path("run").exists()

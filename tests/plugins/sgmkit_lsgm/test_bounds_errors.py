@@ -40,9 +40,9 @@ class Alike(SeededNoise):
         return super().__call__(like)[:1].expand_as(like)
 
 
-def agrees(found: Likelihood) -> None:
-    count, stated = len(found.nats), found.stderr.square()
-    spread = (found.nats - found.nats.mean()).square() * count / (count - 1)
+def agrees(bound: Likelihood) -> None:
+    count, stated = len(bound.nats), bound.stderr.square()
+    spread = (bound.nats - bound.nats.mean()).square() * count / (count - 1)
     away = spread - stated
     error = 4 * float(away.std()) / math.sqrt(count)
     assert error < 0.2 * float(stated.mean())
@@ -62,12 +62,12 @@ def test_errors_of_importance_weights(draws, seed):
 def test_importance_weights_with_probes_are_those_without(probes):
     """The mean of noisy weights has too large a logarithm: by 0.12 nats with two probes."""
     model, options = model_of(gains=(0.6, 0.8), prior=Turned), {"rtol": 1e-2, "atol": 1e-2}
-    exact, found = (
+    exact, bound = (
         model.bound(X.expand(ROWS, 2), Alike(1, range(ROWS)), "iw-ode", 3, probes=n, **options)
         for n in (0, probes)
     )
-    away = float((found.nats - exact.nats).mean())
-    assert abs(away) < 3 * float(found.nats.std()) / math.sqrt(ROWS)
+    away = float((bound.nats - exact.nats).mean())
+    assert abs(away) < 3 * float(bound.nats.std()) / math.sqrt(ROWS)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.4])
@@ -85,8 +85,8 @@ def test_errors_count_each_stratum_once(draws):
     """Neither too small nor much too large where the strata differ in means and in noise."""
     model = model_of("vp", UNIT, (0.0, 0.0), Worse)
     noise = SeededNoise(1, range(ROWS))
-    found = model.bound(X.expand(ROWS, 2), noise, "nelbo-diffusion", draws)
-    assert 0.75 < float(found.nats.var() / found.stderr.square().mean()) < 1
+    bound = model.bound(X.expand(ROWS, 2), noise, "nelbo-diffusion", draws)
+    assert 0.75 < float(bound.nats.var() / bound.stderr.square().mean()) < 1
 
 
 def test_errors_hardly_see_what_strata_differ_in(monkeypatch):
@@ -104,5 +104,5 @@ def test_errors_hardly_see_what_strata_differ_in(monkeypatch):
 
 def test_the_error_of_a_single_draw_is_not_known():
     noise = SeededNoise(1, range(3))
-    found = model_of().bound(X.expand(3, 2), noise, "nelbo-diffusion")
-    assert bool(found.stderr.isnan().all() & found.nats.isfinite().all())
+    bound = model_of().bound(X.expand(3, 2), noise, "nelbo-diffusion")
+    assert bool(bound.stderr.isnan().all() & bound.nats.isfinite().all())
