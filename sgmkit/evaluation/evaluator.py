@@ -1,4 +1,4 @@
-"""What an evaluator is: samples, or the model itself, turned into named numbers with intervals."""
+"""What an evaluator is: it turns samples, or the model itself, into numbers with intervals."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,7 +17,14 @@ from sgmkit.solvers import Last, Solver
 
 @dataclass(frozen=True)
 class Metric:
-    """A number's identity: which way is better, what is perfect, and its unit."""
+    """A number that an evaluator measures: its name and how to read it.
+
+    Args:
+        name: unique among all evaluators of a bench.
+        better: whether a lower or a higher value is better; "" if neither is.
+        ideal: the value of a perfect model.
+        unit: shown beside the value.
+    """
 
     name: str
     better: Literal["lower", "higher", ""]
@@ -27,7 +34,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Value:
-    """One measured number with its 95 % interval; ``nan`` with a ``reason`` where there is none."""
+    """One measured number.
+
+    Args:
+        metric: name of the `Metric`.
+        value: the number; NaN, with a ``reason``, if there is none.
+        ci_low: lower end of the 95 % interval; NaN if there is no interval.
+        ci_high: its upper end.
+        n: how many samples or items it is computed from.
+        reason: why there is no number, in one line.
+    """
 
     metric: str
     value: float
@@ -39,14 +55,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Cell:
-    """How a cell's samples came about.
+    """How the samples of a cell were made.
 
     Args:
-        solver: what made them.
-        last: the last-step rule.
-        nfe: network evaluations of each sample, counted, int64 ``(n,)``.
-        seconds: seconds per sample.
-        decoder_calls: of each sample, which are none of the network.
+        solver: the solver that ran.
+        last: rule for the step from t_min to 0.
+        nfe: network evaluations (NFE) of each sample, counted, int64 ``(n,)``.
+        seconds: wall-clock seconds per sample.
+        decoder_calls: decoder evaluations per sample, which are not part of ``nfe``.
     """
 
     solver: Solver
@@ -58,19 +74,23 @@ class Cell:
 
 @dataclass
 class Context:
-    """What an evaluator may look at.
+    """Everything that an evaluator may use. It must not write to the tensors.
 
     Args:
-        samples: ``(n, *event)``, decoded; fresh data in a floor row, none in model scope.
-        reference: ``n -> (m, *event)``, fresh data, ``m = min(n, test items)``.
+        samples: decoded samples, ``(n, *event)``. In a floor row they are fresh data instead; an
+            evaluator of scope "model" gets none.
+        reference: a function of n that returns fresh test data, ``(m, *event)``, where m is the
+            smaller of n and the number of test items.
         model: the model under test.
-        dataset: the data it should resemble.
-        noise: for probes and projections, a stream of its own, with at least ``n`` sample ids.
-        t_min: where grids end; NaN in a floor row.
-        u_T: the states the solver started from, ``(n, k, *event)``, where one ran.
-        u_0: the states it ended in, ``(n, k, *event)``, where one ran.
-        cell: how the samples came about, where a solver made them.
-        memo: shared by the cells of one seed: a place for what is dear and the same for all.
+        dataset: the data that the samples should resemble.
+        noise: randomness for probes, projections and the like: a stream of its own, with at least
+            n sample ids.
+        t_min: time at which grids and likelihoods end; NaN in a floor row.
+        u_T: states from which the solver started, ``(n, k, *event)``; None if no solver ran.
+        u_0: states in which it ended, ``(n, k, *event)``; None if no solver ran.
+        cell: how the samples were made; None if no solver ran.
+        memo: a dictionary that all cells of one seed share, for what is expensive and the same for
+            all of them. Keys should begin with the evaluator's name.
     """
 
     samples: Tensor
@@ -103,12 +123,18 @@ def not_finite(x: Tensor, name: str) -> str:
 
 
 class Evaluator(ABC):
-    """Samples, or the model itself, turned into named numbers.
+    """Turns samples, or the model itself, into named numbers.
+
+    A subclass states its metrics and defines `evaluate`. Its options are the parameters of its
+    constructor, usually the fields of a frozen dataclass; changed options become part of the
+    metrics' names in results.
 
     Attributes:
-        metrics: what it measures; one `Value` is due for each.
-        scope: ``cell`` looks at samples; ``model`` at the model as such, once for all its cells.
-        floor: whether data against fresh data is meaningful: then the bench adds that row.
+        metrics: what it measures; `evaluate` returns one `Value` for each.
+        scope: "cell" if it looks at samples, and then runs for every cell; "model" if it looks at
+            the model itself, and then runs once for all cells of a model.
+        floor: whether it can compare data with fresh data. If so, the bench adds a row of that, the
+            floor: what a perfect model would get.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = ()
@@ -117,4 +143,9 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, ctx: Context) -> Iterable[Value]:
-        """One `Value` for each of ``metrics``."""
+        """One `Value` for each of ``metrics``; NaN with a reason where there is no number.
+
+        Raises:
+            Incompatible: if it cannot be applied to this model or data at all; the reason becomes
+                an ``n/a`` row.
+        """

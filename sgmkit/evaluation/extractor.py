@@ -1,4 +1,4 @@
-"""What a feature extractor is: images turned into vectors that metrics compare."""
+"""What a feature extractor is: it turns images into vectors, which metrics such as FID compare."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -7,17 +7,20 @@ from torch import Tensor
 
 
 class Extractor(ABC):
-    """Features of data, for metrics such as FID.
+    """Computes features of data, for metrics such as FID.
 
-    Features and logits are float32, on the device of the data, and a function of each row alone,
-    to the rounding of the network.
+    A subclass states `event` and `width`, and defines `fingerprint` and `features`; one that
+    classifies also states `classes` and defines `head`.
+
+    Features and logits are float32, on the device of the data, without a graph. The features of a
+    row do not depend on the other rows of its batch, up to the rounding of the network.
 
     Attributes:
-        event: shape of data that it takes; the only one, unless `supports` says otherwise.
+        event: shape of the data that it takes; the only one, unless `supports` is overridden.
         width: number of features, d.
-        classes: number of classes that `head` tells apart; 0 where it has none.
-        unnamed: options that leave the features as they are, such as where weights lie: not part
-            of its label in the names of metrics.
+        classes: number of classes whose logits `head` computes; 0 if it has no classes.
+        unnamed: names of options that do not change the features, such as the path of the weights.
+            They are left out of the extractor's label in the names of metrics.
     """
 
     event: tuple[int, ...]
@@ -28,22 +31,26 @@ class Extractor(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hash of all that decides its features, weights included: part of every cache key."""
+        """A hash, one line, of everything that decides the features, weights included.
+
+        Features are kept on disk under this name: if it does not change, they are not computed
+        anew.
+        """
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """Features ``(B, d)`` of data ``x (B, *event)`` in [-1, 1]."""
 
     def supports(self, event: tuple[int, ...]) -> str | None:
-        """Why data of this shape has no features, with the way out; None where it has."""
+        """None if data of this shape have features; else the reason why not, with the way out."""
         if tuple(event) == tuple(self.event):
             return None
         return f"{type(self).__name__} takes {tuple(self.event)}, not {tuple(event)}"
 
     def head(self, features: Tensor) -> Tensor | None:
-        """Class logits ``(B, classes)`` of ``features (B, d)``, or None where it has no classes."""
+        """Class logits ``(B, classes)`` of ``features (B, d)``; None if it has no classes."""
         return None
 
     def logits(self, x: Tensor) -> Tensor | None:
-        """Class logits ``(B, classes)`` of ``x (B, *event)``, or None where it has no classes."""
+        """Class logits ``(B, classes)`` of ``x (B, *event)``; None if it has no classes."""
         return self.head(self.features(x)) if self.classes else None

@@ -1,4 +1,4 @@
-"""Checks of a data set: what is drawn has the stated form, law, range and split."""
+"""Checks of a data set: its draws have the stated shapes, law, range and splits."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,15 @@ from sgmkit.testing.result import Check, CheckFailed, global_rng_untouched, requ
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 COUNT = 64
+"""Items that are drawn, if there are so many."""
 DRAWS = 48
-"""Binarisations of an item that are looked at."""
+"""How often each item is binarised."""
 LIMIT = 5.0
-"""Standard errors that a moment of the stated law may be off by."""
+"""A moment may differ from that of the stated law by this many standard errors."""
 
 
 def applicable(dataset: Dataset) -> Iterator[Check]:
-    """The checks that make sense for a data set, by its facts."""
+    """The checks that apply to a data set, according to what it states."""
     yield from (check_draw, check_value_range, check_seeds, check_splits)
     if dataset.likelihood == "discretised" or dataset.levels is not None:
         yield check_levels
@@ -40,8 +41,8 @@ def check_draw(dataset: Dataset) -> str:
     for split in SPLITS:
         for n in (1, _count(dataset, split)):
             batch = _draw(dataset, split, n)
-            shape, wanted = tuple(batch.x.shape), (n, *dataset.event)
-            require(shape == wanted, f"x of {n} {split} items is {shape}, not {wanted}")
+            shape, expected = tuple(batch.x.shape), (n, *dataset.event)
+            require(shape == expected, f"x of {n} {split} items is {shape}, not {expected}")
             require(batch.x.dtype.is_floating_point, f"x is {batch.x.dtype}, not floating")
             require(bool(batch.x.isfinite().all()), f"x of {split} is not finite")
             labels = batch.y is None or tuple(batch.y.shape) == (n,)
@@ -52,22 +53,22 @@ def check_draw(dataset: Dataset) -> str:
 
 
 def check_value_range(dataset: Dataset) -> str:
-    """Every value lies in value_range; data of pixels states one."""
+    """Every value lies in value_range; only continuous data may leave it out."""
     if dataset.value_range is None:
         good = dataset.likelihood == "continuous"
         require(good, f"likelihood is {dataset.likelihood}, so value_range must be stated")
         return "unbounded"
     low, high = dataset.value_range
     x = _draw(dataset, "train", _count(dataset, "train")).x
-    found = float(x.min()), float(x.max())
-    good = low <= found[0] and found[1] <= high
-    told = f"values lie in [{found[0]:g}, {found[1]:g}]"
-    require(good, f"{told}, not within the stated [{low:g}, {high:g}]")
-    return f"{told} of [{low:g}, {high:g}]"
+    smallest, largest = float(x.min()), float(x.max())
+    measured = f"values lie in [{smallest:g}, {largest:g}]"
+    good = low <= smallest and largest <= high
+    require(good, f"{measured}, not within the stated [{low:g}, {high:g}]")
+    return f"{measured} of [{low:g}, {high:g}]"
 
 
 def check_levels(dataset: Dataset) -> str:
-    """Discretised data states its levels; what is drawn lies on them, to 1/1000 of their width."""
+    """Discretised data states its levels; draws lie on them, to 1/1000 of their distance."""
     levels, bounds = dataset.levels, dataset.value_range
     if levels is None or bounds is None or levels < 2:
         stated = f"levels are {levels}, value_range is {bounds}"
@@ -82,7 +83,7 @@ def check_levels(dataset: Dataset) -> str:
 
 
 def check_seeds(dataset: Dataset) -> str:
-    """One seed gives one draw, another seed another."""
+    """The same seed gives the same draw, another seed another draw."""
     n = _count(dataset, "train")
     first, again, other = (_draw(dataset, "train", n, seed=seed) for seed in (1, 1, 2))
     require(torch.equal(first.x, again.x), "one seed gives two draws")
@@ -91,7 +92,7 @@ def check_seeds(dataset: Dataset) -> str:
 
 
 def check_splits(dataset: Dataset) -> str:
-    """train and test differ: no item in common where they are finite, other points where not."""
+    """train and test differ: finite splits share no item, fresh draws share no point."""
     n = min(_count(dataset, split) for split in SPLITS)
     train, test = (_draw(dataset, split, n) for split in SPLITS)
     require(not torch.equal(train.x, test.x), "train and test draw the same points")
@@ -104,12 +105,12 @@ def check_splits(dataset: Dataset) -> str:
 
 
 def check_items(dataset: Dataset) -> str:
-    """A finite split lists its items in one order, draws them without repetition, and no more."""
+    """A finite split lists its items in one order, and draws them without repetition."""
     for split in SPLITS:
         size, items = dataset.size(split), dataset.items(split)
         if size is None or items is None:
             good = size is None and items is None
-            require(good, f"size and items of {split} must both be given, or neither")
+            require(good, f"size and items of {split} must both be stated, or neither")
             continue
         require(len(items.x) == size, f"{split} has size {size}, but {len(items.x)} items")
         again = dataset.items(split)
@@ -130,28 +131,28 @@ def check_items(dataset: Dataset) -> str:
 
 
 def check_take(dataset: Dataset) -> str:
-    """take gives the items at the positions it is told; as they are, unless the noise has a say."""
-    told = set()
+    """take returns the items at the given positions; only the noise may change their values."""
+    outcomes = set()
     for split, index, items in _places(dataset):
         first, other = (_take(dataset, split, index, range(len(index)), seed) for seed in (1, 2))
         require(torch.equal(first.ids, items.ids[index]), f"ids taken of {split} are other items'")
         good = _same(first.y, None if items.y is None else items.y[index])
         require(good, f"labels taken of {split} are not those of the items")
-        shape, wanted = ((tuple(x.shape), x.dtype) for x in (first.x, items.x[index]))
-        require(shape == wanted, f"x taken of {split} is {shape}, not {wanted}")
+        form, expected = ((tuple(x.shape), x.dtype) for x in (first.x, items.x[index]))
+        require(form == expected, f"x taken of {split} is {form}, not {expected}")
         random = not _same(first.x, other.x)
         good = random or _same(first.x, items.x[index])
         require(good, f"x taken of {split} is not that of the items, nor does noise change it")
-        told.add("items as the noise changes them" if random else "items as they are")
+        outcomes.add("items as the noise changes them" if random else "items as they are")
         kept = other.x.clone()
         first.x.zero_()
         good = _same(kept, _take(dataset, split, index, range(len(index)), 2).x)
         require(good, f"writing to what was taken changes the {split} items")
-    return ", ".join(sorted(told))
+    return ", ".join(sorted(outcomes))
 
 
 def check_take_noise(dataset: Dataset) -> str:
-    """What is taken is a function of position and noise of its own row: of no other, nor a past."""
+    """Each row of take depends on its own position and noise only, not on other rows or calls."""
     for split, index, _ in _places(dataset):
         whole = _take(dataset, split, index, range(len(index)))
         again = _take(dataset, split, index, range(len(index)))
@@ -164,12 +165,14 @@ def check_take_noise(dataset: Dataset) -> str:
 
 
 def check_binarised(dataset: Dataset) -> str:
-    """Bernoulli data are taken as -1 and 1, their value_range, each with the item's probability.
+    """take draws Bernoulli data as -1 and 1, each pixel with the probability of its grey.
 
-    Anew at every access and in every pixel by itself: in standard errors, the mean square of a
-    pixel's mean, and that of an item's, is one; a choice that lasts makes it the number of draws.
+    Pixels are independent, and drawn anew at every access. So the mean over draws of a pixel, and
+    the sum over the pixels of an item, less their expectations and in units of their standard
+    errors, have a mean square of one. If a draw were kept instead, that of a pixel would be the
+    number of draws.
     """
-    bounds, told = dataset.value_range, ""
+    bounds, measured = dataset.value_range, ""
     require(bounds == (-1, 1), f"binarised data has value_range (-1, 1), not {bounds}")
     for split, index, items in _places(dataset):
         ids, share = range(len(index)), (items.x[index].double() + 1) / 2
@@ -187,17 +190,17 @@ def check_binarised(dataset: Dataset) -> str:
         whole = apart.flatten(2).sum(2) / variance.flatten(1).sum(1).clamp_min(1e-12).sqrt()
         bias = abs(float(whole.mean())) * math.sqrt(whole.numel())
         require(bias < LIMIT, f"means of {split} are {bias:.1f} standard errors off the items")
-        for what, square in (("pixels", pixels), ("items", whole.square())):
-            error = float(square.std()) / math.sqrt(square.numel())
-            found = float(square.mean())
-            good = abs(found - 1) < max(0.1, LIMIT * error)
-            require(good, f"draws of {what} of {split} scatter {found:.2g} times as they should")
-        told = f"{DRAWS} draws, {bias:.1f} standard errors off"
-    return told or "no greys"
+        for unit, squares in (("pixels", pixels), ("items", whole.square())):
+            error = float(squares.std()) / math.sqrt(squares.numel())
+            ratio = float(squares.mean())
+            good = abs(ratio - 1) < max(0.1, LIMIT * error)
+            require(good, f"draws of {unit} of {split} scatter {ratio:.2g} times as they should")
+        measured = f"{DRAWS} draws, {bias:.1f} standard errors off"
+    return measured or "no greys"
 
 
 def check_take_refusals(dataset: Dataset) -> str:
-    """take refuses positions that are none, by name, and all of them where draws are fresh."""
+    """take refuses positions that do not exist, by their number, and all if draws are fresh."""
     for split in SPLITS:
         size = dataset.size(split)
         for position in (0,) if size is None else (-1, size):
@@ -213,13 +216,13 @@ def check_take_refusals(dataset: Dataset) -> str:
 
 
 def check_mixture(dataset: Dataset) -> str:
-    """The stated mixture is one, and draws have its mean and covariance, to 5 standard errors."""
+    """The stated mixture is valid; draws have its mean and covariance, to 5 standard errors."""
     law = dataset.mixture()
     if law is None:
         return "none stated"
     weights = law.weights.double()
-    shape, wanted = tuple(law.means.shape), (len(weights), *dataset.event)
-    require(shape == wanted, f"means of the mixture are {shape}, not {wanted}")
+    shape, expected = tuple(law.means.shape), (len(weights), *dataset.event)
+    require(shape == expected, f"means of the mixture are {shape}, not {expected}")
     good = bool((weights > 0).all()) and abs(float(weights.sum()) - 1) < 1e-9
     require(good, "weights of the mixture are not positive numbers that sum to one")
     require(bool((law.variances >= 0).all()), "a variance of the mixture is negative")
@@ -265,7 +268,7 @@ def _take(
 
 
 def _places(dataset: Dataset) -> Iterator[tuple[Split, Tensor, Batch]]:
-    """Positions in each finite split, in no order, the last and the first among them, repeated."""
+    """Positions in each finite split, in no order, some repeated, first and last among them."""
     for split in SPLITS:
         size, items = dataset.size(split), dataset.items(split)
         if size is not None and items is not None:

@@ -1,4 +1,4 @@
-"""Checks of an evaluator: names as declared, ideal on equal laws, worse on unlike ones."""
+"""Checks of an evaluator: its metrics are ideal for equal laws and worse for unlike ones."""
 
 import functools
 import itertools
@@ -16,13 +16,13 @@ from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, re
 
 COUNT = 200
 BLUR = (0.0, 0.7, 2.0)
-"""Standard deviations of the noise added to samples, which must make them worse."""
+"""Standard deviations of noise that is added to samples, which must make them worse."""
 SHARE = 0.25
-"""How far from ideal equal laws may be, of how far the blurred samples are."""
+"""Equal laws may be this share of the distance from the ideal at which blurred samples are."""
 
 
 def applicable(evaluator: Evaluator) -> Iterator[Check]:
-    """The checks that make sense for an evaluator, by its declared facts."""
+    """The checks that apply to an evaluator, according to what it states."""
     yield from (check_metrics, check_values, check_reproducible, check_inputs)
     if evaluator.floor:
         yield from (check_floor, check_ideal, check_worsens, check_row_order)
@@ -54,8 +54,8 @@ def check_values(evaluator: Evaluator) -> str:
             inside = value.ci_low <= value.value <= value.ci_high
             interval = f"[{value.ci_low:.4g}, {value.ci_high:.4g}]"
             require(inside, f"{name} = {value.value:.4g} is outside its interval {interval}")
-    told = ((name, value.reason or f"{value.value:.3g}") for name, value in values.items())
-    return ", ".join(" ".join(pair) for pair in told)
+    shown = ((name, value.reason or f"{value.value:.3g}") for name, value in values.items())
+    return ", ".join(" ".join(pair) for pair in shown)
 
 
 def check_reproducible(evaluator: Evaluator) -> str:
@@ -68,18 +68,18 @@ def check_reproducible(evaluator: Evaluator) -> str:
 
 
 def check_inputs(evaluator: Evaluator) -> str:
-    """Samples and states are left as they were."""
+    """Samples and states are not written to."""
     ctx = _sampled()
-    given = [value for value in (ctx.samples, ctx.u_T, ctx.u_0) if value is not None]
-    before = [value.clone() for value in given]
+    inputs = [value for value in (ctx.samples, ctx.u_T, ctx.u_0) if value is not None]
+    before = [value.clone() for value in inputs]
     _values(evaluator, ctx)
-    same = all(torch.equal(one, two) for one, two in zip(given, before, strict=True))
-    require(same, "it writes to the samples that it is given")
+    same = all(torch.equal(one, two) for one, two in zip(inputs, before, strict=True))
+    require(same, "it writes to the samples or states that it may only read")
     return "untouched"
 
 
 def check_floor(evaluator: Evaluator) -> str:
-    """It works where no solver ran: u_T, u_0, nfe and solver are None."""
+    """It works where no solver ran: u_T, u_0 and cell are None."""
     values = _values(evaluator, _fresh())
     for name, value in values.items():
         require(math.isfinite(value.value), f"the floor of {name} is {value.value}")
@@ -87,31 +87,31 @@ def check_floor(evaluator: Evaluator) -> str:
 
 
 def check_ideal(evaluator: Evaluator) -> str:
-    """Fresh data is near the ideal value, measured by how far badly blurred data is."""
+    """Fresh data is near the ideal value, compared with strongly blurred data."""
     finite = [metric for metric in _directed(evaluator) if math.isfinite(metric.ideal)]
     if not finite:
         raise NotApplicable("no metric has a finite ideal")
     same, blurred = (_values(evaluator, _fresh(blur)) for blur in (BLUR[0], BLUR[-1]))
-    told = []
+    shown = []
     for metric in finite:
         near, far = (abs(v[metric.name].value - metric.ideal) for v in (same, blurred))
-        told.append(f"{metric.name} off by {near:.2g}, blurred by {far:.2g}")
+        shown.append(f"{metric.name} off by {near:.2g}, blurred by {far:.2g}")
         good = near < SHARE * far
-        require(good, f"{told[-1]}: equal laws should be close to the ideal {metric.ideal:g}")
-    return "; ".join(told)
+        require(good, f"{shown[-1]}: equal laws should be close to the ideal {metric.ideal:g}")
+    return "; ".join(shown)
 
 
 def check_worsens(evaluator: Evaluator) -> str:
     """Noise added to samples makes every directed metric worse, and more noise worse still."""
     series = [_values(evaluator, _fresh(blur)) for blur in BLUR]
-    told = []
+    shown = []
     for metric in _directed(evaluator):
-        values = [found[metric.name].value for found in series]
+        values = [row[metric.name].value for row in series]
         sign = 1 if metric.better == "lower" else -1
-        told.append(f"{metric.name} {', '.join(f'{value:.3g}' for value in values)}")
+        shown.append(f"{metric.name} {', '.join(f'{value:.3g}' for value in values)}")
         rising = all(sign * (b - a) > 0 for a, b in itertools.pairwise(values))
-        require(rising, f"{told[-1]} under noise {BLUR}: {metric.better} is declared better")
-    return "; ".join(told)
+        require(rising, f"{shown[-1]} under noise {BLUR}: {metric.better} is declared better")
+    return "; ".join(shown)
 
 
 def check_row_order(evaluator: Evaluator) -> str:
@@ -135,22 +135,22 @@ def check_global_rng(evaluator: Evaluator) -> str:
 
 
 def _values(evaluator: Evaluator, ctx: Context) -> dict[str, Value]:
-    """What it says about ``ctx``, by metric: all of the declared ones and no other."""
+    """The values that it returns for ``ctx``, by metric: all declared ones and no other."""
     try:
-        found = list(evaluator.evaluate(ctx))
+        values = list(evaluator.evaluate(ctx))
     except Incompatible as reason:
         raise NotApplicable(str(reason)) from None
-    names, declared = [value.metric for value in found], [m.name for m in evaluator.metrics]
-    told = f"values are named {', '.join(names)}; declared: {', '.join(declared)}"
-    require(sorted(names) == sorted(declared), told)
-    return {value.metric: value for value in found}
+    names, declared = [value.metric for value in values], [m.name for m in evaluator.metrics]
+    complaint = f"values are named {', '.join(names)}; declared: {', '.join(declared)}"
+    require(sorted(names) == sorted(declared), complaint)
+    return {value.metric: value for value in values}
 
 
 def _directed(evaluator: Evaluator) -> list[Metric]:
-    found = [metric for metric in evaluator.metrics if metric.better]
-    if not found:
+    directed = [metric for metric in evaluator.metrics if metric.better]
+    if not directed:
         raise NotApplicable("no metric has a better direction")
-    return found
+    return directed
 
 
 def _reference(n: int) -> Tensor:
@@ -162,12 +162,12 @@ def _run() -> tuple[ReferenceModel, Tensor, Tensor, Tensor, Tensor]:
     """The reference model and one run of it: samples, start, end and calls."""
     model = ReferenceModel()
     grid = ReferenceGrid()(model.problem.sde, 32, model.t_min)
-    found = model.sample(COUNT, ReferenceSolver(), grid, SeededNoise(12, range(COUNT)))
-    return model, found.x, found.start, found.u, found.nfe
+    samples = model.sample(COUNT, ReferenceSolver(), grid, SeededNoise(12, range(COUNT)))
+    return model, samples.x, samples.start, samples.u, samples.nfe
 
 
 def _sampled() -> Context:
-    """What an evaluator sees after a solver ran."""
+    """The context of a cell: a solver ran."""
     model, x, start, end, nfe = _run()
     noise = SeededNoise(13, range(COUNT)).stream("evaluate")
     return Context(
@@ -184,7 +184,7 @@ def _sampled() -> Context:
 
 
 def _fresh(blur: float = 0.0) -> Context:
-    """What it sees in a floor row: fresh data instead of samples, blurred for the worse."""
+    """The context of a floor row: fresh data instead of samples, with noise added to it."""
     model, noise = _run()[0], SeededNoise(14, range(COUNT))
     x = ReferenceData().draw("train", COUNT, noise).x
     x = x + blur * noise.stream("blur")(x)

@@ -1,4 +1,4 @@
-"""Checks of a feature extractor: its form, and that rows, calls and copies agree."""
+"""Checks of a feature extractor: shapes, and that features depend on nothing but their row."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ from sgmkit.testing.result import Check, NotApplicable, global_rng_untouched, re
 
 COUNT = 6
 ROUNDING = 1e-4
-"""How far features may differ between batches, of their largest: a network's rounding."""
+"""Features may differ between batches by this share of the largest: a network's rounding."""
 
 
 def applicable(extractor: Extractor) -> Iterator[Check]:
-    """The checks that make sense for an extractor: all of them. None looks at it before it runs."""
+    """All checks; whether one applies is decided when it runs, since facts may need the weights."""
     yield from (check_form, check_reproducible, check_batch, check_input, check_tells_apart)
     yield from (check_logits, check_events, check_fingerprint, check_global_rng)
 
@@ -23,13 +23,13 @@ def applicable(extractor: Extractor) -> Iterator[Check]:
 def check_form(extractor: Extractor) -> str:
     """Features are ``(B, width)``, float32, finite, and carry no graph; for any B."""
     for x in (_data(extractor), _data(extractor)[:1], _data(extractor).double()):
-        found = extractor.features(x)
-        shape, wanted = tuple(found.shape), (len(x), extractor.width)
-        require(shape == wanted, f"features are {shape}, not {wanted}")
-        kind = found.dtype
-        require(kind == torch.float32, f"features of {x.dtype} are {kind}, not torch.float32")
-        require(bool(found.isfinite().all()), "features are not finite")
-        require(not found.requires_grad, "features carry a graph")
+        features = extractor.features(x)
+        shape, expected = tuple(features.shape), (len(x), extractor.width)
+        require(shape == expected, f"features are {shape}, not {expected}")
+        dtype = features.dtype
+        require(dtype == torch.float32, f"features of {x.dtype} are {dtype}, not torch.float32")
+        require(bool(features.isfinite().all()), "features are not finite")
+        require(not features.requires_grad, "features carry a graph")
     return f"{extractor.width} features of {extractor.event}"
 
 
@@ -51,17 +51,19 @@ def check_batch(extractor: Extractor) -> str:
 
 
 def check_input(extractor: Extractor) -> str:
-    """Data is left as it was."""
+    """The data are not written to."""
     x = _data(extractor)
     extractor.features(x)
-    require(torch.equal(x, _data(extractor)), "it writes to the data that it is given")
+    require(torch.equal(x, _data(extractor)), "it writes to the data that it may only read")
     return "untouched"
 
 
 def check_tells_apart(extractor: Extractor) -> str:
-    """Unlike data has unlike features."""
-    found = extractor.features(_data(extractor))
-    require(bool((found != found[:1]).any(1)[1:].all()), "two rows of noise have equal features")
+    """Different data have different features."""
+    features = extractor.features(_data(extractor))
+    require(
+        bool((features != features[:1]).any(1)[1:].all()), "two rows of noise have equal features"
+    )
     return "told apart"
 
 
@@ -74,8 +76,8 @@ def check_logits(extractor: Extractor) -> str:
     if logits is None or head is None:
         require(False, f"there are {extractor.classes} classes, and no logits")
         return ""
-    shape, wanted = tuple(logits.shape), (COUNT, extractor.classes)
-    require(shape == wanted, f"logits are {shape}, not {wanted}")
+    shape, expected = tuple(logits.shape), (COUNT, extractor.classes)
+    require(shape == expected, f"logits are {shape}, not {expected}")
     require(bool(logits.isfinite().all()), "logits are not finite")
     apart = float((logits - head).abs().max() / logits.abs().max().clamp_min(1e-12))
     require(apart < ROUNDING, f"logits and head differ by {apart:.1g} of the largest")
@@ -84,7 +86,7 @@ def check_logits(extractor: Extractor) -> str:
 
 
 def check_events(extractor: Extractor) -> str:
-    """Its own event is supported; one of more dimensions is not, with a reason of one line."""
+    """Its own event is supported; one with another dimension is refused, in one line."""
     event = tuple(extractor.event)
     reason = extractor.supports(event)
     require(reason is None, f"supports refuses its own event {event}: {reason}")
@@ -98,7 +100,7 @@ def check_events(extractor: Extractor) -> str:
 
 
 def check_fingerprint(extractor: Extractor) -> str:
-    """The fingerprint is a text on one line, and stays what it is."""
+    """The fingerprint is a text on one line, and does not change with use."""
     first = extractor.fingerprint
     good = isinstance(first, str) and first.isprintable() and bool(first)
     require(good, f"the fingerprint is {first!r}, not a text on one line")

@@ -31,10 +31,10 @@ def features(golden, name):
 
 @pytest.mark.parametrize("name", "ABCDEF")
 def test_statistics(golden, name):
-    found = statistics(features(golden, name))
-    torch.testing.assert_close(found.mean, golden[f"mu_{name}"], rtol=1e-12, atol=1e-14)
+    moments = statistics(features(golden, name))
+    torch.testing.assert_close(moments.mean, golden[f"mu_{name}"], rtol=1e-12, atol=1e-14)
     if name in "AB":
-        torch.testing.assert_close(found.cov, golden[f"sigma_{name}"], rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(moments.cov, golden[f"sigma_{name}"], rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("pair", FULL_RANK + DEFICIENT)
@@ -63,5 +63,5 @@ def test_kid(golden):
 
 @pytest.mark.parametrize("pair", ["AB", "BA"])
 def test_precision_and_recall(golden, pair):
-    found = precision_recall(*(features(golden, name) for name in pair), neighbours=3)
-    assert found == pytest.approx(golden[f"prc_k3_{pair}"][:2].tolist(), abs=1e-6)
+    both = precision_recall(*(features(golden, name) for name in pair), neighbours=3)
+    assert both == pytest.approx(golden[f"prc_k3_{pair}"][:2].tolist(), abs=1e-6)

@@ -129,7 +129,7 @@ class GlobalNoise(ReferenceExtractor):
         (Squeezing, "check_form", "features are (2,), not (1, 2)"),
         (Counting, "check_reproducible", "the same data has other features the second time"),
         (BatchNorm, "check_batch", "features in a smaller batch differ by"),
-        (Writing, "check_input", "it writes to the data that it is given"),
+        (Writing, "check_input", "it writes to the data that it may only read"),
         (Blind, "check_tells_apart", "two rows of noise have equal features"),
         (Headless, "check_logits", "there are 3 classes, and no logits"),
         (FewClasses, "check_logits", "logits are (6, 2), not (6, 3)"),

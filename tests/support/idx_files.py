@@ -33,7 +33,7 @@ def contents():
     }
 
 
-def made_official(monkeypatch):
+def use_as_official(monkeypatch):
     """Make the small files the ones that `Mnist` expects; nothing can be downloaded."""
     files = contents()
     assert list(files) == list(mnist.FILES)

@@ -49,7 +49,7 @@ def test_items_are_taken_by_position():
 
 
 @pytest.mark.parametrize(
-    ("data", "index", "told"),
+    ("data", "index", "message"),
     [
         (Four(), [0, 4, 5], "cannot take train items of Four at 4; positions are 0 to 3"),
         (Four(), [0, -1], "cannot take train items of Four at -1; positions are 0 to 3"),
@@ -74,23 +74,23 @@ def test_items_are_taken_by_position():
         None if isinstance(x, str) else str(x) if isinstance(x, list) else type(x).__name__
     ),
 )
-def test_positions_that_are_none(data, index, told):
+def test_positions_that_are_none(data, index, message):
     with pytest.raises(BadValue) as caught:
         data.take("train", torch.tensor(index), seeded(len(index)))
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_dequantisation_adds_a_cell_around_zero():
     x = torch.tensor([[0.0, 1.0], [2.0, 3.0]], dtype=torch.float64)
     u = torch.tensor([[0.0, 0.25], [0.5, 1.0]], dtype=torch.float64)
-    found = dequantise(x, 0.5, RecordedNoise([u]))
-    assert found.tolist() == [[-0.25, 0.875], [2.0, 3.25]]
+    values = dequantise(x, 0.5, RecordedNoise([u]))
+    assert values.tolist() == [[-0.25, 0.875], [2.0, 3.25]]
     assert dequantise(x.float(), 0.5, RecordedNoise([u])).dtype == torch.float32
 
 
 def test_binarisation_compares_with_a_uniform_number():
     x = torch.tensor([[-1.0, 0.0], [0.5, 1.0]], dtype=torch.float64)
     u = torch.tensor([[1e-12, 0.499], [0.751, 1 - 1e-12]], dtype=torch.float64)
-    found = binarise(x, RecordedNoise([u]))
-    assert found.tolist() == [[-1, 1], [-1, 1]]
-    assert found.dtype == torch.float64
+    values = binarise(x, RecordedNoise([u]))
+    assert values.tolist() == [[-1, 1], [-1, 1]]
+    assert values.dtype == torch.float64

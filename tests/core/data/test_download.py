@@ -67,7 +67,7 @@ def test_a_terminal_shows_a_bar(server, tmp_path, capfd, monkeypatch):
     assert "300.0/300.0 kB" in shown
 
 
-def test_what_is_there_is_not_asked_for(server, tmp_path):
+def test_no_request_for_a_file_that_is_there(server, tmp_path):
     (tmp_path / "x.bin").write_bytes(DATA)
     get(tmp_path, server)
     assert server.requests == []
@@ -102,8 +102,8 @@ def test_a_part_that_is_whole_needs_its_name_only(server, tmp_path, part):
 
 def test_a_connection_that_ends_early_leaves_what_came(server, tmp_path, part):
     server.cut = 200_000
-    told = fails(tmp_path, server)
-    assert told == f"{host(server)}: the connection ended after 200000 of 300000 bytes"
+    message = fails(tmp_path, server)
+    assert message == f"{host(server)}: the connection ended after 200000 of 300000 bytes"
     assert part.read_bytes() == DATA[:200_000]
     server.cut = None
     get(tmp_path, server)
@@ -121,9 +121,9 @@ def test_without_a_length_the_checksum_tells(server, tmp_path, part):
     get(tmp_path, server)
     (tmp_path / "x.bin").unlink()
     server.cut = 200_000
-    found = hashlib.sha256(DATA[:200_000]).hexdigest()[:8]
+    digest = hashlib.sha256(DATA[:200_000]).hexdigest()[:8]
     assert fails(tmp_path, server) == (
-        f"{host(server)}: a file with SHA-256 {found}... instead of {DIGEST[:8]}..."
+        f"{host(server)}: a file with SHA-256 {digest}... instead of {DIGEST[:8]}..."
     )
 
 
@@ -137,11 +137,11 @@ def test_without_a_checksum_the_length_tells(server, tmp_path, part):
     assert not part.exists()
 
 
-def test_another_file_is_refused_and_the_next_mirror_asked(server, second, tmp_path, part):
+def test_after_a_wrong_file_comes_the_next_mirror(server, second, tmp_path, part):
     server.files["x.bin"] = OTHER
-    found = hashlib.sha256(OTHER).hexdigest()[:8]
-    told = f"{host(server)}: a file with SHA-256 {found}... instead of {DIGEST[:8]}..."
-    assert fails(tmp_path, server) == told
+    digest = hashlib.sha256(OTHER).hexdigest()[:8]
+    message = f"{host(server)}: a file with SHA-256 {digest}... instead of {DIGEST[:8]}..."
+    assert fails(tmp_path, server) == message
     assert list(tmp_path.iterdir()) == []
     get(tmp_path, server, second)
 
@@ -174,12 +174,12 @@ def test_a_silent_server_is_left(server, tmp_path):
 def test_what_cannot_be_written_is_no_fault_of_the_mirror(server, second, tmp_path, part):
     (tmp_path / "file").write_text("mine")
     for folder, why in (("file", "File exists"), ("file/data", "Not a directory")):
-        told = fails(tmp_path / folder, server, error=UserError)
-        assert told == f"cannot write '{tmp_path / folder}': {why}"
+        message = fails(tmp_path / folder, server, error=UserError)
+        assert message == f"cannot write '{tmp_path / folder}': {why}"
     assert server.requests == []
     part.symlink_to("/dev/full")
-    told = fails(tmp_path, server, second, error=UserError)
-    assert told == f"cannot write '{part}': No space left on device"
+    message = fails(tmp_path, server, second, error=UserError)
+    assert message == f"cannot write '{part}': No space left on device"
     assert second.requests == []
 
 

@@ -40,7 +40,7 @@ def refused(error, **options):
     return str(caught.value)
 
 
-def test_images_are_found_at_any_depth(tmp_path):
+def test_images_at_any_depth_are_listed(tmp_path):
     names = ["b.png", "a/x/y.JPG", "a/x.jpeg", "a.webp", "c.Bmp", "a-b/z.png", "B.png"]
     hidden = [".b.png", "a/._x.png", ".thumbs/z.png"]
     for name in [*names, *hidden]:
@@ -183,17 +183,17 @@ TABLES = {
 
 @pytest.mark.parametrize("case", TABLES)
 def test_tables_that_do_not_tell(photos, case):
-    lines, told = TABLES[case]
+    lines, message = TABLES[case]
     table(photos / "of.csv", *lines)
-    found = refused(BadValue, root=str(photos), labels="of.csv")
-    assert found == f"dataset 'folder': {told.format(path=photos / 'of.csv')}"
+    error = refused(BadValue, root=str(photos), labels="of.csv")
+    assert error == f"dataset 'folder': {message.format(path=photos / 'of.csv')}"
 
 
 def test_labels_that_cannot_be_read(photos):
     path = photos / "of.csv"
-    told = "name it relative to the folder of the images, or use labels=folders"
+    remedy = "name it relative to the folder of the images, or use labels=folders"
     assert refused(UnknownName, root=str(photos), labels="of.csv") == (
-        f"cannot read labels file '{path}': No such file or directory; {told}"
+        f"cannot read labels file '{path}': No such file or directory; {remedy}"
     )
     path.write_bytes(b"file,label\na/00.png,\xff\n")
     assert refused(BadValue, root=str(photos), labels="of.csv") == (

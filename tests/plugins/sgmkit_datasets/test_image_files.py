@@ -26,17 +26,17 @@ def test_channels(tmp_path):
 def test_formats(tmp_path):
     smooth = picture(0, 24, 24)
     for name, options in (("x.bmp", {}), ("x.png", {}), ("x.webp", {"lossless": True})):
-        found = decode(save(tmp_path / name, smooth, **options), 0, 3)
-        assert np.array_equal(found.permute(1, 2, 0).numpy(), smooth)
+        pixels = decode(save(tmp_path / name, smooth, **options), 0, 3)
+        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), smooth)
     for name in ("x.jpg", "x.jpeg"):
-        found = decode(save(tmp_path / name, smooth, quality=95, subsampling=0), 0, 3)
-        assert float((found.permute(1, 2, 0) - torch.tensor(smooth).float()).abs().mean()) < 2
+        pixels = decode(save(tmp_path / name, smooth, quality=95, subsampling=0), 0, 3)
+        assert float((pixels.permute(1, 2, 0) - torch.tensor(smooth).float()).abs().mean()) < 2
 
 
 def test_sixteen_bits_are_rounded_not_clipped(tmp_path):
     deep = np.array([[0, 128, 129, 257], [32768, 65406, 65407, 65535]], np.uint16)
-    found = decode(save(tmp_path / "x.png", deep), 0, 1)
-    assert found.tolist() == [[[0, 0, 1, 1], [128, 254, 255, 255]]]
+    pixels = decode(save(tmp_path / "x.png", deep), 0, 1)
+    assert pixels.tolist() == [[[0, 0, 1, 1], [128, 254, 255, 255]]]
 
 
 def test_palettes_and_transparency(tmp_path):
@@ -46,9 +46,9 @@ def test_palettes_and_transparency(tmp_path):
     save(tmp_path / "alpha.png", flat)
     Image.fromarray(flat[..., :3]).quantize(4).save(tmp_path / "palette.png")
     for name in ("alpha.png", "palette.png"):
-        found = decode(tmp_path / name, 0, 3)
+        pixels = decode(tmp_path / name, 0, 3)
         assert torch.equal(
-            found, torch.tensor([10, 200, 30]).to(found)[:, None, None].expand(3, 4, 4)
+            pixels, torch.tensor([10, 200, 30]).to(pixels)[:, None, None].expand(3, 4, 4)
         )
 
 
@@ -74,5 +74,5 @@ def test_the_centred_square_is_resized_bicubically(tmp_path, height, width, size
 
 def test_shrinking_does_not_alias(tmp_path):
     board = np.indices((64, 64)).sum(0) % 2 * 255
-    found = decode(save(tmp_path / "x.png", board.astype(np.uint8)), 16, 1)
-    assert float((found - 127.5).abs().max()) < 1
+    pixels = decode(save(tmp_path / "x.png", board.astype(np.uint8)), 16, 1)
+    assert float((pixels - 127.5).abs().max()) < 1

@@ -43,11 +43,11 @@ def density(law, points):
 
 
 def test_components_name_their_classes():
-    found = {c.name: c for c in sgmkit_components()}
+    offered = {c.name: c for c in sgmkit_components()}
     laws = {"eight-gaussians", "two-moons", "checkerboard", "swiss-roll"}
     images = {"digits", "mnist", "omniglot", "folder"}
-    assert set(found) == laws | images
-    for component in found.values():
+    assert set(offered) == laws | images
+    for component in offered.values():
         module, _, name = component.target.partition(":")
         target = getattr(__import__(module, fromlist=[name]), name)
         assert issubclass(target, Dataset)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.file_server import serving
-from support.idx_files import contents, idx, levels, made_official
+from support.idx_files import contents, idx, levels, use_as_official
 
 from sgmkit import SeededNoise, create
 from sgmkit.cli import app as cli
@@ -32,7 +32,7 @@ def write(folder, files):
 def official(monkeypatch):
     monkeypatch.delenv("SGMKIT_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
-    return made_official(monkeypatch)
+    return use_as_official(monkeypatch)
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def test_an_array_is_read_as_it_was_written(tmp_path, shape):
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape) + np.uint8(240)
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(idx(array)))
-    found = read_idx(path, len(shape))
-    assert found.dtype == torch.uint8
-    assert torch.equal(found, torch.from_numpy(array))
+    tensor = read_idx(path, len(shape))
+    assert tensor.dtype == torch.uint8
+    assert torch.equal(tensor, torch.from_numpy(array))
 
 
 WHOLE = idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
@@ -69,19 +69,19 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_other_files_are_refused(tmp_path, case):
-    data, error, told = BROKEN[case]
+    data, error, message = BROKEN[case]
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(data))
     with pytest.raises(error) as caught:
         read_idx(path, 3)
-    assert str(caught.value) == f"'{path}{told}"
+    assert str(caught.value) == f"'{path}{message}"
 
 
 def test_what_gzip_cannot_read_is_refused(tmp_path):
     path, packed = tmp_path / "x.gz", gzip.compress(WHOLE, mtime=0)
     wrong = bytearray(packed)
     wrong[-8] ^= 1  # the checksum of the content
-    for data, error, told in (
+    for data, error, message in (
         (packed[:-9], IncompleteFile, "' is cut short: its gzip stream does not end"),
         (WHOLE, UserError, r"' is not a whole gzip file (Not a gzipped file (b'\x00\x00'))"),
         (bytes(wrong), UserError, f"' is not a whole gzip file (CRC check failed {_crc(wrong)})"),
@@ -90,7 +90,7 @@ def test_what_gzip_cannot_read_is_refused(tmp_path):
         path.write_bytes(data)
         with pytest.raises(error) as caught:
             read_idx(path, 3)
-        assert str(caught.value).startswith(f"'{path}{told}")
+        assert str(caught.value).startswith(f"'{path}{message}")
         assert str(caught.value).endswith(AGAIN)
     path.unlink()
     path.mkdir()
@@ -233,9 +233,9 @@ def test_another_set_under_the_same_names_is_refused(root, tmp_path, official):
     path.write_bytes(gzip.compress(idx(images), mtime=0))
     with pytest.raises(UserError) as caught:
         Mnist(root)
-    found = sha256(path)[:8]
+    digest = sha256(path)[:8]
     assert str(caught.value) == (
-        f"'{path}' is not the official file: its SHA-256 is {found}..., not "
+        f"'{path}' is not the official file: its SHA-256 is {digest}..., not "
         f"{mnist.FILES[NAMES[2]][:8]}...; {AGAIN}"
     )
     assert path.exists()

@@ -56,7 +56,7 @@ CONTENTS = {"chardata": mat(), "omniglot28": npz()}
 sources = pytest.mark.parametrize("source", CONTENTS)
 
 
-def made_official(monkeypatch, source, data):
+def use_as_official(monkeypatch, source, data):
     """Make ``data`` the file that is expected, of so few items."""
     file = omniglot.FILES[source]
     digest = hashlib.sha256(data).hexdigest() if file.digest else None
@@ -70,7 +70,7 @@ def official(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(omniglot, "MIRRORS", {})
     for source, data in CONTENTS.items():
-        made_official(monkeypatch, source, data)
+        use_as_official(monkeypatch, source, data)
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ def test_items_are_those_of_the_files(root, source, split, first):
 
 def test_the_official_sizes():
     """Of 1,623 characters by 20 drawers; the papers' file lacks some of the last five's."""
-    told = {source: file.items for source, file in omniglot.FILES.items()}
-    assert told == {"chardata": (24345, 8070), "omniglot28": (1623 * 15, 1623 * 5)}
+    sizes = {source: file.items for source, file in omniglot.FILES.items()}
+    assert sizes == {"chardata": (24345, 8070), "omniglot28": (1623 * 15, 1623 * 5)}
 
 
 def test_the_default_is_the_file_of_the_papers(root, tmp_path):
@@ -115,9 +115,9 @@ def test_omniglot_conforms(root):
         for source in CONTENTS:
             results = run_checks("dataset", "omniglot", root=root, source=source, **options)
             assert [x for x in results if not x.ok] == []
-            told = {x.check for x in results}
-            assert {"check_take_noise", "check_items", "check_levels"} <= told
-            assert ("check_binarised" in told) == ("binarise" in options)
+            names = {x.check for x in results}
+            assert {"check_take_noise", "check_items", "check_levels"} <= names
+            assert ("check_binarised" in names) == ("binarise" in options)
 
 
 # The files --------------------------------------------------------------------------------
@@ -241,16 +241,16 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_other_files_are_refused_in_one_line(root, tmp_path, case, monkeypatch):
-    source, data, told = BROKEN[case]
-    made_official(monkeypatch, source, data)
+    source, data, message = BROKEN[case]
+    use_as_official(monkeypatch, source, data)
     path = tmp_path / "omniglot" / omniglot.FILES[source].name
     path.write_bytes(data)
     with pytest.raises(UserError) as caught:
         Omniglot(root, source)
-    found = str(caught.value)
-    assert found.startswith(f"'{path}' {told}")
-    assert found.endswith(AGAIN if source == "chardata" else PLACE)
-    assert "\n" not in found
+    text = str(caught.value)
+    assert text.startswith(f"'{path}' {message}")
+    assert text.endswith(AGAIN if source == "chardata" else PLACE)
+    assert "\n" not in text
 
 
 def test_another_archive_is_refused(root, tmp_path):
@@ -258,8 +258,8 @@ def test_another_archive_is_refused(root, tmp_path):
     path.write_bytes(npz(x_test=pixels("test")[::-1]))
     with pytest.raises(UserError) as caught:
         Omniglot(root, "omniglot28")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     digest = omniglot.FILES["omniglot28"].digest[:8]
     assert str(caught.value) == (
-        f"'{path}' is not the official file: its SHA-256 is {found}..., not {digest}...; {PLACE}"
+        f"'{path}' is not the official file: its SHA-256 is {actual}..., not {digest}...; {PLACE}"
     )

@@ -19,9 +19,9 @@ distances = pytest.mark.parametrize("evaluator", DISTANCES, ids=lambda e: e.metr
 
 
 def test_components_name_their_classes():
-    found = {c.name: c for c in sgmkit_components()}
+    offered = {c.name: c for c in sgmkit_components()}
     ours = ("sliced-wasserstein", "mmd", "energy-distance", "nfe", "seconds")
-    for component in (found[name] for name in ours):
+    for component in (offered[name] for name in ours):
         module, _, name = component.target.partition(":")
         target = getattr(__import__(module, fromlist=[name]), name)
         assert issubclass(target, Evaluator)
@@ -51,7 +51,7 @@ def test_added_noise_makes_it_worse(evaluator):
 
 
 @distances
-def test_identical_laws_are_told_apart_only_by_chance(evaluator):
+def test_identical_laws_differ_only_by_chance(evaluator):
     """Kernel distances reach their ideal; Wasserstein reaches another pair of equal laws."""
     value = measure(evaluator, normal(500, 3), normal(500, 3, seed=1))
     floor = measure(evaluator, normal(500, 3, seed=2), normal(500, 3, seed=3))

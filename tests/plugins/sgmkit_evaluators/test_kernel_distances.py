@@ -122,7 +122,7 @@ def test_kernel_intervals_cover_the_distance_of_the_laws(evaluator, shift, scale
     runs, m = 250, 60
     evaluator = UnitMmd() if isinstance(evaluator, Mmd) else evaluator
     x, y = scale * normal(runs, m, 2) + shift, normal(runs, m, 2, seed=1)
-    found = [measure(evaluator, a, b) for a, b in zip(x, y, strict=True)]
-    truth = float(np.mean([v.value for v in found])) if shift or scale != 1 else 0.0
-    covered = np.mean([v.ci_low <= truth <= v.ci_high for v in found])
+    rows = [measure(evaluator, a, b) for a, b in zip(x, y, strict=True)]
+    truth = float(np.mean([v.value for v in rows])) if shift or scale != 1 else 0.0
+    covered = np.mean([v.ci_low <= truth <= v.ci_high for v in rows])
     assert 0.90 <= covered <= 0.985

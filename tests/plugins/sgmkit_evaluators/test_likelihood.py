@@ -24,8 +24,8 @@ class Levels(Items):
     levels = 5
 
 
-class Asked:
-    """A model that notes what it is asked, and says nats that tell the items apart."""
+class Recorder:
+    """A model that records the arguments of `nll`, and returns nats that differ by item."""
 
     def __init__(self, sde, kind="ode", discrete=False, latent=None):
         self.sde, self.kind, self.discrete, self.calls = sde, kind, discrete, []
@@ -50,7 +50,7 @@ class Ones(Levels):
 
 
 def context(model, data, items, rows=40):
-    if isinstance(model, Asked):
+    if isinstance(model, Recorder):
         model.event = tuple(items.shape[1:])
     return Context(
         samples=items[:0],
@@ -71,7 +71,7 @@ def measured(evaluator, ctx):
 def test_levels_are_dequantised():
     """Evenly over the cell of each, another number for each; the levels themselves stay."""
     x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(40, 5)
-    model, data = Asked(VP()), Levels(x)
+    model, data = Recorder(VP()), Levels(x)
     before = x.clone()
     measured(Nll(num=30), context(model, data, x))
     ((seen, ids, options),) = model.calls
@@ -90,7 +90,7 @@ def test_levels_are_dequantised():
 def test_bits_per_dimension():
     """A density that is uniform over the cells leaves log2 of their number, to the bit."""
     x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(40, 2)
-    model = Asked(VP())
+    model = Recorder(VP())
     model.nll = lambda x, noise, **_: Likelihood(
         torch.full((len(x),), 10 * math.log(5 * 0.5), dtype=torch.float64), None, "ode"
     )
@@ -113,7 +113,7 @@ def test_bits_per_dimension_of_a_gaussian():
     class Fine(Items):
         value_range, levels = (-6.0, 6.0), 49
 
-    model = Asked(VP())
+    model = Recorder(VP())
 
     def nll(x, noise, **options):
         nats = 0.5 * (x.square() + math.log(2 * math.pi))[:, 0]
@@ -129,7 +129,7 @@ def test_bits_per_dimension_of_a_gaussian():
 
 def test_intervals_are_those_of_the_mean():
     x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(40, 1)
-    model = Asked(VP())
+    model = Recorder(VP())
     values = measured(Nll(num=25), context(model, Levels(x), x))
     nats = model.calls[0][0].sum(1)
     ode, bits = values["nll-ode"], values["nll-bpd"]
@@ -141,7 +141,7 @@ def test_intervals_are_those_of_the_mean():
 
 def test_data_without_levels_are_left_alone():
     x = MIXTURE.mixture().means.repeat(4, 1)
-    model = Asked(VP())
+    model = Recorder(VP())
     values = measured(Nll(), context(model, MIXTURE, x))
     assert torch.equal(model.calls[0][0], x)
     assert values["nll-bpd"].reason == "the data have no grey levels"
@@ -151,9 +151,9 @@ def test_data_without_levels_are_left_alone():
     assert values["prior-mismatch"].reason == "only an exact model knows it"
 
 
-def test_a_discrete_model_is_given_the_levels():
+def test_a_discrete_model_gets_the_levels():
     x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(40, 3)
-    model = Asked(VP(), discrete=True)
+    model = Recorder(VP(), discrete=True)
     values = measured(Nll(num=30), context(model, Levels(x), x))
     assert torch.equal(model.calls[0][0], x[:30])
     nats = x[:30].sum(1).mean() / 15
@@ -164,7 +164,7 @@ def test_a_discrete_model_is_given_the_levels():
 def test_binarised_data_are_drawn_for_each_item(discrete):
     """Of the test items' greys: the same for every model; cells of two values are 2 wide."""
     x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(2000, 2)
-    model = Asked(VP(), discrete=discrete)
+    model = Recorder(VP(), discrete=discrete)
     values = measured(Nll(num=2000), context(model, Ones(x), x, 2000))
     ((seen, *_),) = model.calls
     if discrete:
@@ -182,7 +182,7 @@ def test_binarised_data_are_drawn_for_each_item(discrete):
 @pytest.mark.parametrize("discrete", [True, False])
 def test_bounds_have_rows_of_their_own(discrete):
     x = f64([-1.0, -0.5, 0.0, 0.5, 1.0]).repeat(40, 2)
-    model = Asked(VP(), "nelbo-ode", discrete)
+    model = Recorder(VP(), "nelbo-ode", discrete)
     values = measured(Nll(num=30), context(model, Levels(x), x))
     nats = float(model.calls[0][0].sum(1).mean())
     assert values["nelbo-ode"].value == pytest.approx(nats, abs=1e-12)
@@ -191,7 +191,7 @@ def test_bounds_have_rows_of_their_own(discrete):
     for metric in ("nll-ode", "nll-bpd"):
         assert math.isnan(values[metric].value)
         assert values[metric].reason == "the model's likelihood is of kind nelbo-ode"
-    other = measured(Nll(num=30), context(Asked(VP(), "iwae"), Levels(x), x))
+    other = measured(Nll(num=30), context(Recorder(VP(), "iwae"), Levels(x), x))
     assert {math.isnan(value.value) for value in other.values()} == {True}
     assert other["nll-ode"].reason == "the model's likelihood is of kind iwae"
 
@@ -199,11 +199,11 @@ def test_bounds_have_rows_of_their_own(discrete):
 def test_what_is_driven_is_the_state_not_the_data(monkeypatch):
     x = torch.zeros(4, EXACT_TRACE_LIMIT)
     for latent, probes in (((2,), 0), ((EXACT_TRACE_LIMIT + 1,), 3)):
-        model = Asked(VP(), latent=latent)
+        model = Recorder(VP(), latent=latent)
         measured(Nll(probes=3), context(model, Items(x), x))
         assert model.calls[0][2]["probes"] == probes
     monkeypatch.setattr(Nll, "batch_elements", 40)
-    model = Asked(VP(), latent=(20,))
+    model = Recorder(VP(), latent=(20,))
     measured(Nll(), context(model, Items(x), x))
     assert [len(ids) for _, ids, _ in model.calls] == [2, 2]
 
@@ -212,7 +212,7 @@ def test_what_is_driven_is_the_state_not_the_data(monkeypatch):
 def test_the_trace_is_exact_where_it_is_cheap(size):
     x = torch.zeros(4, size)
     for sde in (VP(), CLD()):  # one phase of two is driven
-        model = Asked(sde)
+        model = Recorder(sde)
         measured(Nll(probes=3), context(model, Items(x), x))
         assert model.calls[0][2]["probes"] == (0 if size <= EXACT_TRACE_LIMIT else 3)
 
@@ -226,7 +226,7 @@ def test_batches_change_nothing(monkeypatch):
     for metric in ("nll-ode", "nll-exact", "prior-mismatch"):
         assert parts[metric].value == pytest.approx(whole[metric].value, rel=1e-9)
         assert parts[metric].n == 9
-    counted = Asked(VP())
+    counted = Recorder(VP())
     measured(Nll(), context(counted, MIXTURE, x))
     assert [len(ids) for _, ids, _ in counted.calls] == [4, 4, 1]
 

@@ -21,26 +21,26 @@ def test_sliced_wasserstein_is_the_optimal_matching_on_each_line():
     for line in lines.numpy():
         cost = cdist((x.numpy() @ line)[:, None], (y.numpy() @ line)[:, None]) ** 2
         squared += cost[optimize.linear_sum_assignment(cost)].mean() / 5
-    found = measure(SlicedWasserstein(projections=5), x, y).value
-    assert found == pytest.approx(math.sqrt(squared), rel=1e-12)
+    distance = measure(SlicedWasserstein(projections=5), x, y).value
+    assert distance == pytest.approx(math.sqrt(squared), rel=1e-12)
 
 
 @pytest.mark.parametrize("d", [1, 2, 4, 64, 300])
 def test_sliced_wasserstein_of_a_shift(d):
     """|mu| / sqrt(d) in expectation over directions; exact where d divides their number."""
     x, shift = normal(20, d), normal(1, d, seed=5)
-    found = measure(SlicedWasserstein(), x + shift, x)
+    row = measure(SlicedWasserstein(), x + shift, x)
     exact = float(shift.norm()) / math.sqrt(d)
-    assert found.value == pytest.approx(exact, rel=1e-9 if 128 % d == 0 else 0.2)
+    assert row.value == pytest.approx(exact, rel=1e-9 if 128 % d == 0 else 0.2)
 
 
 def test_sliced_wasserstein_of_gaussians():
     """N(0, 9/4 I) against N(mu, I): each line sees (3/2 - 1)^2 + (mu . line)^2."""
     n, mu = 20000, torch.tensor([0.3, -0.4], dtype=torch.float64)
-    found = measure(SlicedWasserstein(), 1.5 * normal(n, 2), normal(n, 2, seed=1) + mu)
+    row = measure(SlicedWasserstein(), 1.5 * normal(n, 2), normal(n, 2, seed=1) + mu)
     truth = math.sqrt(0.25 + 0.25 / 2)
-    assert found.value == pytest.approx(truth, rel=0.02)
-    assert found.ci_low < truth < found.ci_high
+    assert row.value == pytest.approx(truth, rel=0.02)
+    assert row.ci_low < truth < row.ci_high
 
 
 @pytest.mark.parametrize(("count", "d"), [(128, 2), (7, 3), (3, 10), (5, 1)])
@@ -76,7 +76,7 @@ def test_potential_of_a_shift_is_linear():
 def test_sliced_intervals_cover_the_expected_value_at_their_number(shift):
     runs, m = 250, 60
     x, y = normal(runs, m, 2) + shift, normal(runs, m, 2, seed=1)
-    found = [measure(SlicedWasserstein(projections=16), a, b) for a, b in zip(x, y, strict=True)]
-    expected = math.sqrt(np.mean([v.value**2 for v in found]))
-    covered = np.mean([v.ci_low <= expected <= v.ci_high for v in found])
+    rows = [measure(SlicedWasserstein(projections=16), a, b) for a, b in zip(x, y, strict=True)]
+    expected = math.sqrt(np.mean([v.value**2 for v in rows]))
+    covered = np.mean([v.ci_low <= expected <= v.ci_high for v in rows])
     assert 0.88 <= covered <= 0.985

@@ -20,8 +20,8 @@ def bank(extractor):
 
 def test_features_are_computed_once_for_a_content(folder):
     extractor, x = Counting(), points(50)
-    found = bank(extractor).features(Images.of(x, "samples"))
-    assert torch.equal(found, x)
+    features = bank(extractor).features(Images.of(x, "samples"))
+    assert torch.equal(features, x)
     assert torch.equal(bank(extractor).features(Images.of(x.clone(), "samples")), x)
     assert torch.equal(bank(Counting()).features(Images.of(x, "test")), x)
     assert extractor.rows == 50

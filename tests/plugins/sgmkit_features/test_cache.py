@@ -28,10 +28,10 @@ def test_what_is_made_is_kept(folder):
 
     first, again = cache.cached("things", "key", make), cache.cached("things", "key", make)
     assert made == [1]
-    for found in (first, again):
-        assert found.keys() == {"a", "b"}
-        assert torch.equal(found["a"], torch.arange(6).reshape(2, 3))
-        assert torch.equal(found["b"], torch.tensor(2.5))
+    for tensors in (first, again):
+        assert tensors.keys() == {"a", "b"}
+        assert torch.equal(tensors["a"], torch.arange(6).reshape(2, 3))
+        assert torch.equal(tensors["b"], torch.tensor(2.5))
     assert files(folder) == [folder / "things" / "key.safetensors"]
     cache.cached("things", "other", make)
     assert len(made) == 2

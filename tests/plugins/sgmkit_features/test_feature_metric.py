@@ -90,14 +90,14 @@ def test_evaluators_of_a_cell_share_features(folder):
 def test_training_items_are_read_in_pieces(folder):
     extractor, dataset, memo = Counting(), Items(), {}
     samples = points(30)
-    (found,) = Fid(extractor, "train").evaluate(cell_context(samples, dataset, memo))
+    (row,) = Fid(extractor, "train").evaluate(cell_context(samples, dataset, memo))
     assert dataset.read == 2 * [512, 512, 176]  # what they are, then their features
-    assert (found.n, extractor.rows) == (30, 30 + 1200)
+    assert (row.n, extractor.rows) == (30, 30 + 1200)
     x = Items().pick("train", torch.arange(1200)).x
     bank = Bank(Counting("two"), torch.device("cpu"), {})
     plain = bank.statistics(Images.of(x, "test"))
     mine = bank.statistics(Images.of(samples, "samples"))
-    assert found.value == pytest.approx(frechet(mine, plain)[0], rel=1e-12)
+    assert row.value == pytest.approx(frechet(mine, plain)[0], rel=1e-12)
     list(Fid(extractor, "train").evaluate(cell_context(samples + 1, dataset, memo)))
     assert len(dataset.read) == 6  # a cell of the same seed
     list(Fid(extractor, "train").evaluate(cell_context(samples, dataset)))
@@ -108,8 +108,8 @@ def test_training_items_are_read_in_pieces(folder):
 def test_the_floor_of_training_data_is_test_data(folder):
     """What a floor row is given is training data, which the reference holds."""
     dataset = Items(100)
-    given = dataset.pick("train", torch.arange(50)).x
-    (floor,) = Fid(Counting(), "train").evaluate(cell_context(given, dataset, cell=None))
+    train = dataset.pick("train", torch.arange(50)).x
+    (floor,) = Fid(Counting(), "train").evaluate(cell_context(train, dataset, cell=None))
     test = dataset.pick("test", torch.arange(50)).x
     (cell,) = Fid(Counting(), "train").evaluate(cell_context(test, dataset))
     assert floor == cell

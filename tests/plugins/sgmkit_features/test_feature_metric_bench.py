@@ -89,7 +89,7 @@ def test_names_of_any_evaluator_tell_its_extractors(plain, text, suffix):
     assert names(text) == [f"height{suffix}", f"depth{suffix}"]
 
 
-def test_an_extractor_that_is_an_instance_is_told_by_its_class(plain):
+def test_an_extractor_that_is_an_instance_is_named_by_its_class(plain):
     instance = registry.create("extractor", "plain")
     resolved = registry.resolve("evaluator", "judge", one=instance)
     assert [metric.name for metric in metrics_of(resolved)] == ["height[Plain]", "depth[Plain]"]
@@ -105,7 +105,7 @@ def test_an_evaluator_is_built_once_and_rows_keep_their_names(plain, run):
     assert depths.value.nunique() == 1  # the id of one object
 
 
-def test_what_cannot_be_built_is_told_before_any_work(plain, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_built_is_reported_before_any_work(plain, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code = cli.main(
         ["bench", "--solvers", "euler", "--evaluators", "judge:one=(plain:place=nowhere)"]
@@ -115,7 +115,7 @@ def test_what_cannot_be_built_is_told_before_any_work(plain, tmp_path, monkeypat
     assert not (tmp_path / "results").exists()
 
 
-def test_inception_without_weights_is_told_before_any_work(tmp_path, monkeypatch, capsys):
+def test_inception_without_weights_is_reported_before_any_work(tmp_path, monkeypatch, capsys):
     with serving({}) as gone:
         pass
     monkeypatch.setattr("sgmkit_features.inception.MIRROR", gone.url.rstrip("/"))

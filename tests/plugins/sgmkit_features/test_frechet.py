@@ -33,8 +33,8 @@ def test_fid_of_gaussians(d):
     y = whitened(60, d, 5) @ torch.linalg.cholesky(two).T + shift
     root = linalg.sqrtm((one @ two).numpy())
     exact = float(shift.square().sum() + one.trace() + two.trace()) - 2 * np.trace(root).real
-    found = frechet(statistics(x), statistics(y))[0]
-    assert found == pytest.approx(exact, rel=1e-10)
+    distance = frechet(statistics(x), statistics(y))[0]
+    assert distance == pytest.approx(exact, rel=1e-10)
     assert frechet(statistics(y), statistics(x))[0] == pytest.approx(exact, rel=1e-10)
 
 
@@ -89,9 +89,9 @@ def test_statistics_of_features_far_from_zero_and_in_order():
     """The rows that stand for all are not like all; the covariance must not see it."""
     x = (normal(3000, 4).sort(0).values + 1e5).double().float()
     x[1::2] += 50  # every row that is skipped
-    found = statistics(x)
-    torch.testing.assert_close(found.mean, x.double().mean(0), rtol=1e-14, atol=0)
-    torch.testing.assert_close(found.cov, torch.cov(x.double().T), rtol=1e-11, atol=1e-12)
+    moments = statistics(x)
+    torch.testing.assert_close(moments.mean, x.double().mean(0), rtol=1e-14, atol=0)
+    torch.testing.assert_close(moments.cov, torch.cov(x.double().T), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(40, 60, 3), (10, 60, 20), (60, 10, 20), (9, 9, 30)])
@@ -121,8 +121,8 @@ def test_variance_of_fid_is_that_of_the_derivatives(n, m, d):
             phi.append((ends[0] - ends[1]) / (2 * h) * count)
         variance += np.var(phi, ddof=1) / count
     scale = [n / (n - 1), m / (m - 1)]  # the statistics have another divisor than the weights
-    found = [statistics(x), statistics(y)]
-    plain = [replace(s, cov=s.cov / c) for s, c in zip(found, scale, strict=True)]
+    moments = [statistics(x), statistics(y)]
+    plain = [replace(s, cov=s.cov / c) for s, c in zip(moments, scale, strict=True)]
     assert frechet(*plain)[1] == pytest.approx(variance, rel=2e-3)
 
 
@@ -132,8 +132,8 @@ def test_variance_of_fid_is_that_of_the_derivatives(n, m, d):
 def test_fid_intervals_cover_the_expectation_at_their_number(n, d, shift, scale):
     runs = 200
     x, y = normal(runs, n, d), scale * normal(runs, n, d, seed=1) + shift
-    found = [frechet(statistics(a), statistics(b)) for a, b in zip(x, y, strict=True)]
-    values, variances = np.array(found).T
+    distances = [frechet(statistics(a), statistics(b)) for a, b in zip(x, y, strict=True)]
+    values, variances = np.array(distances).T
     covered = np.abs(values - values.mean()) < 1.96 * np.sqrt(variances)
     assert 0.90 <= covered.mean() <= 1.0
     assert 0.9 < np.sqrt(variances.mean()) / values.std() < 1.6

@@ -52,9 +52,9 @@ def test_inception_is_that_of_torch_fidelity(official, monkeypatch, size, channe
     levels = levels.reshape(1, channels, 16, 16)
     features, logits = theirs(levels.expand(-1, 3, -1, -1))
     between = 0.4 * torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(8)
-    found = extractor.features((levels + between) / 127.5 - 1)
-    assert torch.equal(found, features)
-    torch.testing.assert_close(extractor.head(found), logits, rtol=1e-5, atol=1e-6)
+    ours = extractor.features((levels + between) / 127.5 - 1)
+    assert torch.equal(ours, features)
+    torch.testing.assert_close(extractor.head(ours), logits, rtol=1e-5, atol=1e-6)
     assert (extractor.width, extractor.classes) == (features.shape[1], logits.shape[1])
 
 
@@ -100,9 +100,9 @@ def test_weights_run_no_code(tmp_path, monkeypatch):
 def test_another_file_is_refused(weights):
     with pytest.raises(BadValue) as caught:
         Inception(str(weights))
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert str(caught.value) == (
-        f"'{weights}' is not the official file: its SHA-256 is {found[:8]}..., not 6726825d...; "
+        f"'{weights}' is not the official file: its SHA-256 is {digest[:8]}..., not 6726825d...; "
         f"put {inception.URL} in its place"
     )
 

@@ -68,11 +68,11 @@ def test_variance_of_kid_is_that_of_the_derivatives():
 def test_kid_intervals_cover_the_distance_of_the_laws(shift, size):
     runs, n, count = 200, 60, 1 if size == 60 else 10
     x, y = normal(runs, n, 4), normal(runs, n, 4, seed=1) + shift
-    found = []
+    distances = []
     for run, (a, b) in enumerate(zip(x, y, strict=True)):
         noise = SeededNoise(run, range(1))
-        found.append(kid.distance(a, b, [*kid.random_subsets(n, n, size, count, noise)]))
-    values, variances = np.array(found).T
+        distances.append(kid.distance(a, b, [*kid.random_subsets(n, n, size, count, noise)]))
+    values, variances = np.array(distances).T
     truth = values.mean() if shift else 0.0
     covered = np.abs(values - truth) < 1.96 * np.sqrt(variances)
     assert 0.90 <= covered.mean() <= 1.0
@@ -105,9 +105,9 @@ def test_kid_of_few_samples_is_of_all_of_them(monkeypatch):
     monkeypatch.setattr(
         kid, "distance", lambda *args: counts.append(len(args[2])) or distance(*args)
     )
-    (found,) = kid.Kid(ReferenceExtractor()).evaluate(context(x, y))
-    assert (found.value, found.n) == (pytest.approx(value), 40)
-    assert found.ci_high - found.value == pytest.approx(1.96 * math.sqrt(variance))
+    (row,) = kid.Kid(ReferenceExtractor()).evaluate(context(x, y))
+    assert (row.value, row.n) == (pytest.approx(value), 40)
+    assert row.ci_high - row.value == pytest.approx(1.96 * math.sqrt(variance))
     (again,) = kid.Kid(ReferenceExtractor(), size=39, subsets=50).evaluate(context(x, y))
     assert counts == [1, 50]
     assert again.value != pytest.approx(value)

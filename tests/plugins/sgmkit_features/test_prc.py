@@ -54,8 +54,8 @@ def test_wilson_intervals_are_those_of_scipy(hits, count):
 def test_intervals_of_precision_and_recall_cover_the_expectation(n, m, shift):
     runs = 150
     x, y = normal(runs, n, 6) + shift, normal(runs, m, 6, seed=1)
-    found = np.array([prc.precision_recall(a, b, 3) for a, b in zip(x, y, strict=True)])
-    for values in found.T:
+    both = np.array([prc.precision_recall(a, b, 3) for a, b in zip(x, y, strict=True)])
+    for values in both.T:
         ends = np.array([prc.wilson(value, n * m / (n + m)) for value in values])
         covered = (ends[:, 0] <= values.mean()) & (values.mean() <= ends[:, 1])
         assert 0.92 <= covered.mean() <= 1.0
