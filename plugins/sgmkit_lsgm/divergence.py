@@ -142,7 +142,7 @@ class Divergence(nn.Module):
         cost = share * rate * (rest * gains).sum()
         nats = entropy.excess.flatten(1).sum(1) + rest.detach().sum(1)
         # The gradient of the excess is in the prior's loss already; its value is added here.
-        loss = entropy.loss + gradient_of(cost) + share * rate * nats.sum()
+        loss = gradient_of(cost, entropy.loss) + share * rate * nats.sum()
         return Cost(loss, nats, entropy.loss.detach())
 
     def _alone(self, code: Sequence[Latents], share: float, even: bool) -> Cost:

@@ -100,7 +100,7 @@ class LatentCrossEntropy:
         excess = _per_coordinate(nats, batch, error) + self._closed_form(batch, z)
         value = excess.detach()
         cost = (excess * (weight(value) if callable(weight) else weight)).sum()
-        return CrossEntropy(value, loss.total + gradient_of(cost), dict(loss.parts))
+        return CrossEntropy(value, gradient_of(cost, loss.total), dict(loss.parts))
 
     def _in_one_pass(self, z: Tensor, noise: Noise, weight: float) -> CrossEntropy:
         """Both losses from one pass of the network: W is a number, and the times are shared."""
@@ -117,7 +117,7 @@ class LatentCrossEntropy:
         closed_form = self._closed_form(batch, z)
         cost = weight * closed_form.sum()
         excess = _per_coordinate(nats, batch, error.detach()) + closed_form.detach()
-        return CrossEntropy(excess, loss.total + gradient_of(cost), dict(loss.parts))
+        return CrossEntropy(excess, gradient_of(cost, loss.total), dict(loss.parts))
 
     def _closed_form(self, batch: PerturbedBatch, z: Tensor) -> Tensor:
         """The part in which no network has a say, like z: ``KL(q(u_T | z) || prior)``.

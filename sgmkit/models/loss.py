@@ -14,10 +14,10 @@ class Loss:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def gradient_of(cost: Tensor) -> Tensor:
-    """Zero in value, with the gradient of ``cost``: ``cost - stop_gradient(cost)``.
+def gradient_of(cost: Tensor, value: Tensor | float = 0.0) -> Tensor:
+    """``value``, with the gradient of ``cost`` added to its own.
 
-    The surrogate-gradient trick: added to a loss it trains on ``cost`` as well, while the value of
-    the loss, which is logged and compared, stays what it was.
+    The surrogate-gradient trick, ``value + cost - stop_gradient(cost)``: a loss trains on ``cost``
+    as well, while its value, which is logged and compared, stays what it was (to rounding).
     """
-    return cost - cost.detach()
+    return value + cost - cost.detach()
