@@ -100,7 +100,7 @@ def test_a_run_without_an_autoencoder_has_none_to_give(capsys):
 
 
 @pytest.mark.parametrize(
-    ("edits", "told"),
+    ("edits", "message"),
     [
         (
             ["model.pretrained=vae", "model.autoencoder.latents=3"],
