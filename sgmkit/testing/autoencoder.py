@@ -1,7 +1,7 @@
-"""Checks of an autoencoder: latents of the stated law, drawn with the noise and nothing else.
+"""Checks of an autoencoder: its latents have the law that it states, and only the noise is random.
 
-A fresh decoder may answer zero. So every parameter is first moved a little, and all is computed in
-float64, out of training, where batch norm has fixed statistics.
+A fresh decoder may return zero, so small random numbers are added to every parameter first. All is
+computed in float64 and in evaluation mode, where batch norm has fixed statistics.
 """
 
 import math
@@ -17,11 +17,11 @@ from sgmkit.testing.result import Check, CheckFailed, NotApplicable, global_rng_
 from sgmkit.testing.weights import CLOSE, copied, moved, numbers
 
 MOST = 600
-"""Latents of one item above which no change of variables is looked at: its matrix is square."""
+"""Largest number of latents of an item for which `check_density` computes a determinant."""
 
 
 def applicable(autoencoder: Autoencoder) -> Iterator[Check]:
-    """The checks that make sense for an autoencoder, by its facts."""
+    """The checks that apply to an autoencoder, by its attributes."""
     yield from (check_latents, check_output, check_data, check_code, check_draws, check_density)
     yield from (check_dtype, check_rows, check_reproducible, check_state_dict)
     if autoencoder.averaged:
@@ -30,7 +30,7 @@ def applicable(autoencoder: Autoencoder) -> Iterator[Check]:
 
 
 def check_latents(autoencoder: Autoencoder) -> str:
-    """``(B, *in_shape)`` becomes one finite `Latents` for each of ``scales``, for any B."""
+    """`encode` maps data of any batch size to one finite `Latents` for each of ``scales``."""
     for net in (copied(autoencoder), moved(autoencoder)):
         for count in (1, COUNT):
             try:
@@ -64,7 +64,7 @@ def _check_scale(owner: str, latents: Latents, expected: tuple[int, ...]) -> Non
 
 
 def check_output(autoencoder: Autoencoder) -> str:
-    """Latents become finite ``(B, *out_shape)``, for any B, as it is and later."""
+    """`decode` maps latents of any batch size to finite ``(B, *out_shape)``."""
     for net in (copied(autoencoder), moved(autoencoder)):
         for count in (1, COUNT):
             try:
@@ -80,7 +80,7 @@ def check_output(autoencoder: Autoencoder) -> str:
 
 
 def check_data(autoencoder: Autoencoder) -> str:
-    """Each channel of the data moves the latents' means, and each channel of these moves."""
+    """The means of the latents depend on each channel of the data, and all their channels do."""
     net, x = moved(autoencoder).eval(), data(autoencoder).requires_grad_()
     means, total = [latents.mean for latents in net.encode(x, noise())], x.new_zeros(())
     for place, mean in enumerate(means):
@@ -96,7 +96,7 @@ def check_data(autoencoder: Autoencoder) -> str:
 
 
 def check_code(autoencoder: Autoencoder) -> str:
-    """Each channel of the latents of each scale moves the output; each channel of this moves."""
+    """The output depends on each channel of the latents, and all channels of the output do."""
     net = moved(autoencoder).eval()
     z = [each.requires_grad_() for each in code(autoencoder)]
     out = net.decode(z)
@@ -114,7 +114,7 @@ def check_code(autoencoder: Autoencoder) -> str:
 
 
 def check_draws(autoencoder: Autoencoder) -> str:
-    """``mean + std * noise``: in units of std, what was drawn are the numbers of the noise."""
+    """Latents are ``mean + std * noise``: ``(z - mean) / std`` are the numbers that were drawn."""
     traced = TracedNoise(noise())
     latents = encode(moved(autoencoder), data(autoencoder), traced)
     based = [each.z if each.base is None else each.base for each in latents]
@@ -130,13 +130,14 @@ def check_draws(autoencoder: Autoencoder) -> str:
 def check_density(autoencoder: Autoencoder) -> str:
     """``log q`` is the density of the draw, by the change of variables from all of the noise.
 
-    So later groups depend on earlier ones and not the other way round, and flows keep volumes.
+    It is so only if later groups depend on earlier ones, not the other way round, and if flows
+    preserve volume.
     """
     size = sum(math.prod(scale) for scale in autoencoder.scales)
     if size > MOST:
         raise NotApplicable(f"{size} latents: a determinant of more than {MOST} rows takes long")
     net, x = moved(autoencoder).eval(), data(autoencoder, 1)
-    traced = TracedNoise(noise(range(size)), alike=True)
+    traced = TracedNoise(noise(range(size)), same_rows=True)
     latents = net.encode(x.expand(size, *net.in_shape), traced)
     z, drawn = flat(draws(latents)), flat(traced.drawn).detach()
     require(drawn.shape == z.shape, f"it draws {drawn.shape[1]} numbers for {size} latents")
@@ -150,7 +151,7 @@ def check_density(autoencoder: Autoencoder) -> str:
 
 
 def check_dtype(autoencoder: Autoencoder) -> str:
-    """The dtype of data and weights is that of latents and output, and of all between."""
+    """Latents and output have the dtype of data and weights, and no step in between is narrower."""
     outs = {}
     for dtype in (torch.float64, torch.float32):
         net = moved(autoencoder).to(dtype)
@@ -173,7 +174,7 @@ def check_dtype(autoencoder: Autoencoder) -> str:
 
 
 def check_rows(autoencoder: Autoencoder) -> str:
-    """Out of training a row depends on no other, and its noise belongs to its id."""
+    """In evaluation mode a row does not depend on other rows, and its noise depends on its id."""
     net, x, z = moved(autoencoder), data(autoencoder), code(autoencoder)
     part, worst = torch.tensor([3, 1]), 0.0
     latents = [
@@ -188,7 +189,7 @@ def check_rows(autoencoder: Autoencoder) -> str:
 
 
 def check_averaged(autoencoder: Autoencoder) -> str:
-    """With ``averaged``, training knows no statistics of the batch: they would be another's."""
+    """With ``averaged``, rows do not mix in training: averaged weights have no batch statistics."""
     x, z, ends = data(autoencoder), code(autoencoder), []
     for sign in (1, -1):
         net = moved(autoencoder).train()
@@ -203,7 +204,7 @@ def check_averaged(autoencoder: Autoencoder) -> str:
 
 
 def check_reproducible(autoencoder: Autoencoder) -> str:
-    """One noise gives one draw, bit for bit; another noise another, of every channel."""
+    """The same noise gives the same draw, bit for bit; other noise changes every channel."""
     net, x = moved(autoencoder), data(autoencoder)
     first, again, other = (draws(encode(net, x, noise(seed=seed))) for seed in (0, 0, 1))
     for place, (a, b, c) in enumerate(zip(first, again, other, strict=True)):
@@ -216,7 +217,7 @@ def check_reproducible(autoencoder: Autoencoder) -> str:
 
 
 def check_state_dict(autoencoder: Autoencoder) -> str:
-    """The state holds all that the answer depends on: one that loads it answers the same."""
+    """A copy that loads the state dict gives the same latents and output."""
     net, other, x, z = moved(autoencoder), copied(autoencoder), data(autoencoder), code(autoencoder)
     state = {name: value.clone() for name, value in net.state_dict().items()}
     other.load_state_dict(state)
@@ -242,7 +243,7 @@ def check_gradient(autoencoder: Autoencoder) -> str:
 
 
 def check_inputs(autoencoder: Autoencoder) -> str:
-    """Data and latents are left as they were."""
+    """Data and latents are not changed in place."""
     net, x, z = moved(autoencoder), data(autoencoder), code(autoencoder)
     before, code_before = x.clone(), [each.clone() for each in z]
     for mode in (True, False):
@@ -255,7 +256,7 @@ def check_inputs(autoencoder: Autoencoder) -> str:
 
 
 def check_global_rng(autoencoder: Autoencoder) -> str:
-    """No global random generator is drawn from or seeded, once out of training."""
+    """In evaluation mode no global random generator is drawn from or seeded."""
     net = moved(autoencoder)
     with global_rng_untouched():
         encode(net, data(autoencoder))

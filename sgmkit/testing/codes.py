@@ -1,4 +1,4 @@
-"""Data and latents to try an autoencoder with, and noise that shows what it is used for."""
+"""Data, latents and noise for the checks of an autoencoder."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -15,29 +15,32 @@ COUNT = 5
 
 
 class TracedNoise(Noise):
-    """Normal numbers that are kept as they are drawn, and that gradients are asked for.
+    """Noise that remembers the Normal numbers that it draws, as leaves that have gradients.
 
     Args:
-        source: what they come from.
-        alike: give every row the numbers of the first.
+        source: where the numbers come from.
+        same_rows: give every row the numbers of the first.
+
+    Attributes:
+        drawn: the numbers of each draw.
     """
 
-    def __init__(self, source: Noise, alike: bool = False) -> None:
+    def __init__(self, source: Noise, same_rows: bool = False) -> None:
         self.ids = source.ids
         self.drawn: list[Tensor] = []
-        self._source, self._alike = source, alike
+        self._source, self._same_rows = source, same_rows
 
     def __call__(self, like: Tensor) -> Tensor:
         out = self._source(like.detach())
-        out = (out[:1].expand_as(out) if self._alike else out).clone().requires_grad_()
+        out = (out[:1].expand_as(out) if self._same_rows else out).clone().requires_grad_()
         self.drawn.append(out)
         return out
 
     def uniform(self, like: Tensor) -> Tensor:
-        raise NotApplicable("it draws uniform numbers, whose law is another matter")
+        raise NotApplicable("it draws uniform numbers, and only Normal ones can be traced")
 
     def select(self, index: Tensor) -> Self:
-        raise NotApplicable("it works on parts of the batch")
+        raise NotApplicable("it draws noise for parts of the batch, which cannot be traced")
 
     def stream(self, name: str) -> Self:
         return self
@@ -61,22 +64,22 @@ def noise(ids: Sequence[int] | Tensor = range(COUNT), seed: int = 0) -> SeededNo
 
 
 def encode(autoencoder: Autoencoder, x: Tensor, source: Noise | None = None) -> tuple[Latents, ...]:
-    """Latents out of training, without a graph."""
+    """Latents in evaluation mode, without a graph."""
     with torch.no_grad():
         return tuple(autoencoder.eval().encode(x, source or noise(range(len(x)))))
 
 
 def decode(autoencoder: Autoencoder, z: Sequence[Tensor]) -> Tensor:
-    """Output out of training, without a graph."""
+    """The decoder's output in evaluation mode, without a graph."""
     with torch.no_grad():
         return autoencoder.eval().decode(z)
 
 
 def flat(parts: Sequence[Tensor]) -> Tensor:
-    """All numbers of each row, ``(B, n)``, from parts ``(B, ...)``."""
+    """All entries of each row, ``(B, n)``, from parts ``(B, ...)``."""
     return torch.cat([part.flatten(1) for part in parts], 1)
 
 
 def draws(latents: Sequence[Latents]) -> list[Tensor]:
-    """The latents alone, one tensor for each scale."""
+    """The draws z of the latents, one tensor for each scale."""
     return [each.z for each in latents]

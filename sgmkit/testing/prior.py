@@ -1,4 +1,4 @@
-"""Checks of a model that latents are trained against: what it says that they cost."""
+"""Checks of a prior of latents: its cross entropy, and the gradients of its loss."""
 
 import copy
 import math
@@ -15,17 +15,17 @@ from sgmkit.testing.result import Check, NotApplicable, require
 
 COUNT = 5
 MANY = 512
-"""Latents over which the cost is averaged."""
+"""Number of latents over which the cross entropy is averaged."""
 MOVE = 0.05
-"""Standard deviation of what is added to each parameter: a fresh network may answer zero."""
+"""Standard deviation of random numbers added to each parameter: a fresh network may return 0."""
 STEP = 1e-3
-"""Of a central difference."""
+"""Step of a central difference."""
 SLOPE = 1e-3
-"""Largest difference of two slopes, of the larger."""
+"""Largest relative difference of two slopes."""
 
 
 def applicable(prior: Prior) -> Iterator[Check]:
-    """All checks."""
+    """The checks of every prior."""
     yield from (check_cross_entropy, check_cost_rows, check_cost_bound)
     yield from (check_cost_slope, check_cost_weight)
 
@@ -45,7 +45,7 @@ def check_cross_entropy(prior: Prior) -> str:
 
 
 def check_cost_rows(prior: Prior) -> str:
-    """A latent's cost depends on its own id, and not on its batch."""
+    """The excess of a latent depends on its sample id, and not on the rest of the batch."""
     moved, part = _moved(prior), [3, 1]
     whole = _cost(moved, _latents(moved), 1.0)[0].excess
     some = _cost(moved, _latents(moved, part), 1.0, ids=part)[0].excess
@@ -55,11 +55,11 @@ def check_cost_rows(prior: Prior) -> str:
 
 
 def check_cost_bound(prior: Prior) -> str:
-    """Latents of N(0, 1) cost, in the mean, at least what their states tell of them.
+    """The mean excess of latents of N(0, 1) is at least the mutual information of z and u.
 
-    A cross entropy is no less than the entropy: the mean of ``excess`` is at least the mutual
-    information of u at t_min and z, ``1/2 log(1 + snr)``. A prior that is cheaper would report
-    likelihoods that nobody can have.
+    A cross entropy is no less than the entropy, so the mean of ``excess`` is at least the mutual
+    information ``1/2 log(1 + snr)`` of z and the state u at t_min. A prior with a smaller one
+    would report likelihoods that are too high for any model.
     """
     ids = range(MANY)
     excess = _cost(prior, _latents(prior, ids), 1.0, ids=ids)[0].excess.double().flatten(1)
@@ -73,7 +73,7 @@ def check_cost_bound(prior: Prior) -> str:
 
 
 def check_cost_slope(prior: Prior) -> str:
-    """The loss's gradient in z is that of ``weight * excess``, by central differences."""
+    """The gradient of the loss in z is that of ``weight * excess``, by central differences."""
     moved, worst = _moved(prior).double(), 0.0
     way = SeededNoise(3, range(COUNT))(_latents(moved))
     for separate in (False, True):
@@ -93,7 +93,7 @@ def check_cost_slope(prior: Prior) -> str:
 
 
 def check_cost_weight(prior: Prior) -> str:
-    """The weight is the encoder's: it moves no gradient of the prior's own parameters."""
+    """The weight is for the encoder: gradients of the prior's parameters do not depend on it."""
     moved = _moved(prior)
     own = [p for p in moved.parameters() if p.requires_grad]
     if not own:
@@ -113,13 +113,13 @@ def check_cost_weight(prior: Prior) -> str:
 
 
 def _uneven(excess: Tensor) -> Tensor:
-    """A weight for each row and coordinate."""
+    """A weight that differs for each row and coordinate."""
     count = torch.arange(1, excess.numel() + 1, device=excess.device).reshape(excess.shape)
     return (count / excess.numel()).to(excess)
 
 
 def _latents(prior: Prior, ids: "list[int] | range" = range(COUNT)) -> Tensor:
-    """Of N(0, 1), each its id's."""
+    """Latents of N(0, 1), drawn by sample id."""
     noise = SeededNoise(0, ids).stream("latents")
     return noise(prior.state_like().new_empty(len(ids), *prior.event))
 
@@ -131,7 +131,7 @@ def _cost(
     separate: bool = False,
     ids: "list[int] | range" = range(COUNT),
 ) -> tuple[CrossEntropy, Tensor]:
-    """The cost of latents, and the leaf that its graph begins with."""
+    """The cross entropy of latents, and the latents as the leaf of its graph."""
     z = z.detach().requires_grad_()
     try:
         return prior.cross_entropy(z, SeededNoise(1, ids), weight, separate=separate), z
