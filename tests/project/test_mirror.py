@@ -2,7 +2,8 @@
 
 ``sgmkit/ROOM/MODULE.py`` is tested by ``tests/core/ROOM/test_MODULE.py`` or by
 ``test_MODULE_ASPECT.py`` beside it, ``plugins/PACKAGE/MODULE.py`` by the like under
-``tests/plugins/PACKAGE``, and ``sgmkit/cli/MODULE.py`` under ``tests/cli``.
+``tests/plugins/PACKAGE``, and ``sgmkit/cli/MODULE.py`` under ``tests/cli``. The tests of
+``sgmkit/testing/MODULE.py`` may also be under ``tests/mutants``.
 """
 
 import ast
@@ -37,10 +38,13 @@ def modules(package: Path) -> set[str]:
 def aspects(package: Path) -> set[str]:
     """The names of the test files of a package, without ``test_`` and suffix."""
     if package.name == "cli":
-        folder = ROOT / "tests/cli"
+        folders = [ROOT / "tests/cli"]
     else:
-        folder = ROOT / "tests" / ("core" if package in ROOMS else "plugins") / package.name
-    return {path.stem.removeprefix("test_") for path in folder.glob("test_*.py")}
+        folders = [ROOT / "tests" / ("core" if package in ROOMS else "plugins") / package.name]
+    if package.name == "testing":  # what a check must find is tested on mutants
+        folders.append(ROOT / "tests/mutants")
+    paths = (path for folder in folders for path in folder.glob("test_*.py"))
+    return {path.stem.removeprefix("test_") for path in paths}
 
 
 def belongs(test: str, module: str) -> bool:
