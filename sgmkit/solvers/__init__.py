@@ -21,7 +21,7 @@ from sgmkit.solvers.forms import FORMS, Form, NoiseForm, covariance_factor
 from sgmkit.solvers.grid import Grid
 from sgmkit.solvers.reverse import Predict, Reverse
 from sgmkit.solvers.solver import Last, OneStepSolver, Solver, StepSolver, finish
-from sgmkit.solvers.stages import Scheme, Stage, Step, one_stage_steps, step_table, take_step
+from sgmkit.solvers.stages import Scheme, Stage, Step, one_stage_steps
 
 __all__ = [
     "BOGACKI_SHAMPINE",
@@ -50,6 +50,4 @@ __all__ = [
     "moments",
     "multistep_operators",
     "one_stage_steps",
-    "step_table",
-    "take_step",
 ]

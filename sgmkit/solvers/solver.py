@@ -14,6 +14,7 @@ from sgmkit.processes import LinearSDE
 from sgmkit.solvers.reverse import Reverse
 
 Last = Literal["none", "mean"]
+"""Rule after the last step of a grid; see `finish`."""
 
 
 class Solver(ABC):

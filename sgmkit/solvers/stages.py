@@ -55,6 +55,7 @@ class Stage:
 
 
 Step = Sequence[Stage]
+"""One step of a scheme: its stages, in the order in which they are computed."""
 
 
 def one_stage_steps(

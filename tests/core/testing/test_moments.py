@@ -32,7 +32,7 @@ def test_a_process_that_is_right_passes():
 
 
 def test_noise_that_does_not_follow_from_the_coefficients():
-    with pytest.raises(CheckFailed, match="Q differs from the moment ODE by 9.9e-03"):
+    with pytest.raises(CheckFailed, match=r"Q differs from the moment ODE by 9\.9e-03"):
         check_integration(LateNoise())
     with pytest.raises(CheckFailed, match="D from Q is"):
         check_generator(LateNoise())
