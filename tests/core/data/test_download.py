@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.file_server import serving
 
-from sgmkit.data import DownloadFailed, fetch, sha256
+from sgmkit.data import DownloadFailed, download, fetch, sha256
 from sgmkit.errors import UserError
 
 DATA = hashlib.shake_256(b"a file").digest(300_000)
@@ -108,6 +108,25 @@ def test_a_connection_that_ends_early_leaves_what_came(server, tmp_path, part):
     server.cut = None
     get(tmp_path, server)
     assert server.requests == [("x.bin", None), ("x.bin", "bytes=200000-")]
+
+
+def test_after_ctrl_c_the_next_call_goes_on(server, tmp_path, part, monkeypatch):
+    read, chunks = download._read, []
+
+    def interrupted(response):
+        if chunks:
+            raise KeyboardInterrupt
+        chunks.append(read(response))
+        return chunks[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "_read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(tmp_path, "x.bin", DIGEST, [server.url])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.bin.part"]
+    assert part.read_bytes() == chunks[0]
+    get(tmp_path, server)
+    assert server.requests == [("x.bin", None), ("x.bin", f"bytes={len(chunks[0])}-")]
 
 
 def test_the_next_mirror_goes_on_where_the_first_one_stopped(server, second, tmp_path):
