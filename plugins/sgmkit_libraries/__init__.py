@@ -1,4 +1,8 @@
-"""Solvers that other libraries provide, on the problems and the noise of all the others."""
+"""Solvers of other libraries, torchdiffeq and torchsde, as solvers of sgmkit.
+
+They solve the same reverse problems on the same noise as all other solvers, and their network calls
+are counted. This package imports `sgmkit` and the two libraries.
+"""
 
 from collections.abc import Iterator
 
@@ -18,6 +22,6 @@ def sgmkit_components() -> Iterator[Component]:
         "solver",
         "torchsde",
         "sgmkit_libraries.torchsde_solver:TorchSDE",
-        "the methods of torchsde on the reverse SDE, with our noise",
+        "the methods of torchsde on the reverse SDE, with sgmkit's noise",
         extra="torchsde",
     )

@@ -1,4 +1,4 @@
-"""The methods of torchdiffeq."""
+"""The ODE methods of torchdiffeq on the probability flow."""
 
 import warnings
 from dataclasses import dataclass
@@ -31,15 +31,19 @@ Method = Literal[
 ]
 
 STRICTER = {"fehlberg2": 1 / 16}
-"""Factors on tolerances: Fehlberg's pair weighs an error of first order by 1/512."""
+"""Factors on the tolerances: Fehlberg's pair underestimates its error, by a weight of 1/512."""
 MAX_STEPS = 100_000
-"""Accepted and rejected steps that an adaptive method may take."""
+"""Limit on the steps of an adaptive method, accepted and rejected ones together."""
 
 
 class _Fact(NamedTuple):
-    """What is true of a method: its order, its evaluations a step and where in a step they are.
+    """Facts of a method.
 
-    Adaptive methods have no nodes: their steps are not known before.
+    Args:
+        order: of convergence.
+        cost: evaluations in each step.
+        nodes: where in a step they are, as shares of it. Empty for an adaptive method, whose steps
+            are not known in advance.
     """
 
     order: int
@@ -71,20 +75,21 @@ ADAMS = (
 class TorchDiffEq(Solver):
     """A method of torchdiffeq (Chen 2018) on the probability flow.
 
-    Methods of fixed steps take those of the grid. Adaptive ones take the two ends; they measure
-    the error over the whole batch, so that a sample depends on its neighbours (`rk45` does not).
-    Left alone the library steps beyond the end, where there may be no process, and interpolates
-    back; its option ``step_t`` makes it land on the end. It casts times to the dtype of the state,
-    which is why it is given float64; the network sees the state in its own.
+    Methods with fixed steps take those of the grid. Adaptive methods use the two ends of the grid;
+    they measure the error over the whole batch, so that a sample depends on its neighbours, unlike
+    with `rk45`. By default the library steps beyond the end, where the process may not exist, and
+    interpolates back; its option ``step_t`` makes it end there exactly. The library casts times to
+    the dtype of the state: the state is therefore integrated in float64, and the network gets it in
+    its own dtype.
 
-    ``scipy_solver`` is SciPy's RK45, on the CPU; ``fehlberg2`` gets tolerances of a sixteenth, for
-    its error is 100 times what it thinks. ``explicit_adams``, ``implicit_adams`` and
-    ``fixed_adams`` support no process: they start with Runge-Kutta steps of four calls, the
-    implicit ones iterate until a batch has converged, so that no number of calls a step is true,
-    and their weights are those of equal steps: on any other grid they lose their order.
+    ``scipy_solver`` is SciPy's RK45, on the CPU. ``fehlberg2`` gets a sixteenth of the tolerances,
+    because its error is 100 times its own estimate. ``explicit_adams``, ``implicit_adams`` and
+    ``fixed_adams`` support no process. They start with Runge-Kutta steps of four calls, and the
+    implicit ones iterate until a batch has converged, so that no fixed number of calls in a step
+    holds. Their weights are those of equal steps, and on any other grid they lose their order.
     """
 
-    method: Annotated[Method, Doc("as the library names it")] = "dopri5"
+    method: Annotated[Method, Doc("name of the method in torchdiffeq")] = "dopri5"
     rtol: Annotated[float, Gt(0), Doc("relative tolerance of an adaptive method")] = 1e-3
     atol: Annotated[float, Gt(0), Doc("absolute tolerance of an adaptive method")] = 1e-3
 
@@ -121,11 +126,11 @@ class TorchDiffEq(Solver):
             options = {"step_t": ends[1:].to(u.device), "max_num_steps": MAX_STEPS}
         else:
             rev.prepare(self._times(grid))
-            # Handed over as the grid of steps, it stays on the CPU, and only the end is kept.
+            # As the grid of steps, rather than of outputs, it stays on the CPU.
             options = {"grid_constructor": lambda *_: grid}
 
         def slope(t: Tensor, y: Tensor) -> Tensor:
-            # Guessing a first step it looks beyond the end where a flow is slow, or to no time.
+            # To guess a first step, the library may evaluate beyond the end, or at a time of NaN.
             return rev.velocity(y.to(u.dtype), torch.fmax(t.cpu(), grid[-1])).to(y)
 
         stricter = STRICTER.get(self.method, 1.0)
@@ -143,12 +148,12 @@ class TorchDiffEq(Solver):
                 )
         except AssertionError as error:  # how the library says that it cannot go on
             reason = str(error).partition(":")[0]
-            told = f"torchdiffeq {self.method}: {reason}; a looser --tol may help"
-            raise UserError(told) from error
+            message = f"torchdiffeq {self.method}: {reason}; a looser --tol may help"
+            raise UserError(message) from error
         assert isinstance(path, Tensor)
         return path[-1].to(u.dtype)
 
     def _times(self, grid: Tensor) -> Tensor:
-        """Where a method of fixed steps evaluates, by the library's own arithmetic."""
+        """Times at which a method of fixed steps evaluates, by the library's own arithmetic."""
         start, step = grid[:-1], grid.diff()
         return torch.cat([grid, *(start + place * step for place in self._fact.nodes)])

@@ -1,4 +1,4 @@
-"""The methods of torchsde."""
+"""The SDE methods of torchsde on the reverse SDE."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ Method = Literal["euler", "milstein", "srk", "heun", "midpoint", "log_ode", "eul
 
 
 class _Fact(NamedTuple):
-    """What is true of a method where the noise is additive.
+    """Facts of a method for additive noise.
 
     Args:
-        order: weak.
-        cost: evaluations of the drift a step.
-        calculus: what the library takes the SDE for; with additive noise it makes no difference.
-        nodes: where in a step drift or noise are asked for.
+        order: weak order of convergence.
+        cost: evaluations of the drift in each step.
+        calculus: in which the library reads the SDE; with additive noise it makes no difference.
+        nodes: where in a step drift or noise are evaluated, as shares of it.
     """
 
     order: int
@@ -46,20 +46,21 @@ _FACTS: dict[str, _Fact] = {
 class TorchSDE(Solver):
     """A method of torchsde (Li et al. 2020, Kidger et al. 2021) on the reverse SDE.
 
-    The noise does not depend on the state (it is additive), which makes some of them coincide:
-    milstein is euler, log_ode is midpoint. srk is the scheme SRA1 of Roessler 2010; srk and heun
-    are of weak order two then. midpoint shows order two where the score is linear, and has
-    order one elsewhere: the variance of its inner stage is half of what it should be.
+    The noise does not depend on the state (it is additive), which makes some methods equal:
+    milstein is euler, and log_ode is midpoint. srk is the scheme SRA1 of Roessler 2010; srk and
+    heun are of weak order two. midpoint shows order two where the score is linear and has order one
+    elsewhere, because the variance of its inner stage is half of what it should be.
 
-    Steps are those of the grid, in time counted backwards, and are taken one by one: the library's
-    ``sdeint`` allows equal steps only, and calls the network once more to learn a shape. Its
-    Brownian interval, slow over short times, is not used: the noise is ours, a draw a step.
+    Steps are those of the grid, with time counted backwards, and are taken one by one: ``sdeint``
+    of the library allows equal steps alone, and calls the network once more to learn a shape. The
+    library's Brownian interval, which is slow over short times, is not used; the noise is sgmkit's,
+    with one draw in each step.
 
-    Not offered are ``reversible_heun``, which takes one evaluation more than it has steps, so that
-    no number of calls a step is true, and its adjoint, which is no solver by itself.
+    ``reversible_heun`` is not offered: it takes one evaluation more than it has steps, so that no
+    fixed number of calls in a step holds. Its adjoint is no solver by itself.
     """
 
-    method: Annotated[Method, Doc("as the library names it")] = "srk"
+    method: Annotated[Method, Doc("name of the method in torchsde")] = "srk"
 
     stochastic = True
     citation: ClassVar[str] = "Li, Wong, Chen & Duvenaud 2020; Kidger et al. 2021, torchsde"
@@ -91,11 +92,11 @@ class TorchSDE(Solver):
 
 
 class _Backwards:
-    """The reverse SDE as a scheme of torchsde asks for it, in the time ``-t``.
+    """The reverse SDE with the methods that torchsde's schemes call, in the time ``-t``.
 
     Args:
         rev: the problem.
-        calculus: of the scheme.
+        calculus: of the scheme, ``ito`` or ``stratonovich``.
     """
 
     noise_type = "additive"
@@ -106,7 +107,7 @@ class _Backwards:
         self._last: tuple[float, Tensor, Tensor] | None = None
 
     def f(self, t: Tensor, y: Tensor) -> Tensor:
-        """The drift; what was asked last is remembered, for srk asks for its first stage twice."""
+        """The drift. The last one is remembered, because srk evaluates its first stage twice."""
         if self._last is None or self._last[0] != float(t) or self._last[1] is not y:
             self._last = float(t), y, self._rev.drift(y, -t)
         return self._last[2]
@@ -116,22 +117,22 @@ class _Backwards:
         return self._rev.diffused(v, -t)
 
     def f_and_g_prod(self, t: Tensor, y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Both."""
+        """`f` and `g_prod`."""
         return self.f(t, y), self.g_prod(t, y, v)
 
     def g_prod_and_gdg_prod(
         self, t: Tensor, y: Tensor, v: Tensor, w: Tensor
     ) -> tuple[Tensor, float]:
-        """The noise, and Milstein's correction: none, for the noise is additive."""
+        """The noise and Milstein's correction, which is zero for additive noise."""
         return self.g_prod(t, y, v), 0.0
 
     def dg_ga_jvp_column_sum(self, t: Tensor, y: Tensor, a: Tensor) -> float:
-        """The correction by the Levy area: none either."""
+        """The correction by the Levy area, which is zero too."""
         return 0.0
 
 
 class _Brownian:
-    """Increments over one step after the other, from draws of normal numbers.
+    """Increments of the Brownian motion over the steps in turn, from draws of normal numbers.
 
     The library's space-time Levy area over a step of length h is ``H ~ N(0, h/12)``, independent of
     the increment W, and what its schemes use is ``U = int (W_r - W_s) dr = h (W/2 + H)`` (Foster,
@@ -141,7 +142,7 @@ class _Brownian:
         draw: the next normal numbers, ``(B, r, *event)``.
     """
 
-    levy_area_approximation = "foster"  # the name of all that a scheme may require
+    levy_area_approximation = "foster"  # which provides everything that a scheme may require
 
     def __init__(self, draw: Callable[[], Tensor]) -> None:
         self._draw = draw

@@ -1,4 +1,11 @@
-"""Solvers of the reverse process, and the time grids they run on."""
+"""Solvers of the reverse process, and the time grids they run on.
+
+Read `euler_and_midpoint` first: the simplest solvers, each a few lines. `euler_maruyama`, `ddim`
+and `ancestral` are steps by small matrices that are computed for a whole grid at once.
+`exponential_multistep` and `exponential_runge_kutta` choose nodes for the exponential integrators
+of `sgmkit.solvers`; the others have a loop of their own. `grids` has the time grids. This package
+imports `sgmkit` alone.
+"""
 
 from collections.abc import Iterator
 
@@ -7,7 +14,7 @@ from sgmkit import Component, hookimpl
 SOLVERS = (  # of the reverse SDE, then of the probability flow
     ("euler", "euler_maruyama:Euler", "Euler-Maruyama on the reverse SDE", ("em",)),
     ("ancestral", "ancestral:Ancestral", "DDPM's and SMLD's step, any number of phases", ("ddpm",)),
-    ("reverse-diffusion", "ancestral:ReverseDiffusion", "the forward step turned round", ()),
+    ("reverse-diffusion", "ancestral:ReverseDiffusion", "the forward step, reversed", ()),
     ("ssem", "ssem:SSEM", "symmetric splitting for every clocked SDE (CLD's SSCS)", ("sscs",)),
     (
         "pc",
@@ -36,7 +43,7 @@ SOLVERS = (  # of the reverse SDE, then of the probability flow
         "Bogacki-Shampine on the probability flow, steps for each sample",
         (),
     ),
-    ("ddim", "ddim:DDIM", "exponential step with the predicted data held, any noise", ()),
+    ("ddim", "ddim:DDIM", "exponential step with the predicted data constant, any noise", ()),
     ("deis", "exponential_multistep:DEIS", "exponential Adams-Bashforth on the noise", ("gddim",)),
     ("dpm", "exponential_runge_kutta:DPMSingle", "DPM-Solver-2 and -3: stages on the noise", ()),
     ("dpm-multi", "exponential_multistep:DPM", "DPM-Solver as a multistep method", ()),

@@ -1,4 +1,4 @@
-"""Adaptive Runge-Kutta pairs."""
+"""Adaptive Runge-Kutta pairs on the probability flow."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,10 +13,10 @@ from sgmkit.solvers import BOGACKI_SHAMPINE, DORMAND_PRINCE, integrate
 
 @dataclass(frozen=True)
 class RK45(Solver):
-    """Dormand-Prince 5(4) on the probability flow, with each sample's own steps.
+    """Dormand-Prince 5(4) on the probability flow, with steps of its own for each sample.
 
-    Dormand & Prince 1980; step control after Hairer, Norsett & Wanner 1993, II.4. A sample does
-    not depend on its neighbours, and its evaluations are counted for it alone.
+    Dormand & Prince 1980, with the step control of Hairer, Norsett & Wanner 1993, II.4. A sample
+    does not depend on its neighbours, and its network calls are counted for it alone.
     """
 
     rtol: Annotated[float, Gt(0), Doc("relative tolerance")] = 1e-3
@@ -38,9 +38,9 @@ class RK45(Solver):
 
 @dataclass(frozen=True)
 class RK23(RK45):
-    """Bogacki-Shampine 3(2) on the probability flow, with each sample's own steps.
+    """Bogacki-Shampine 3(2) on the probability flow, with steps of its own for each sample.
 
-    Three calls a step: for tolerances above 1e-2 or so it is the cheaper one.
+    With three network calls in a step it is cheaper than `rk45` at tolerances above about 1e-2.
     """
 
     order = 3

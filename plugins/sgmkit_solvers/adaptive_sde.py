@@ -1,4 +1,4 @@
-"""The reverse SDE with steps that each sample chooses."""
+"""An adaptive solver of the reverse SDE that controls the step of each sample on its own."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,25 +10,27 @@ from typing_extensions import Doc
 
 from sgmkit import Reverse, Solver, UserError
 from sgmkit.noise import BrownianPath
+from sgmkit.processes import over_event
 
 MOST = 100_000
-"""Steps, taken and refused, that one sample may try."""
+"""Limit on the steps of one sample, accepted and rejected ones together."""
 
 
 @dataclass(frozen=True)
 class AdaptiveSDE(Solver):
-    """Euler-Maruyama and, on the same noise, its stochastic improved Euler: the latter is kept.
+    """Stochastic improved Euler, with Euler-Maruyama on the same noise for error control.
 
-    Jolicoeur-Martineau et al. 2021 ("Gotta go fast"), alg. 1. The difference, in units of
-    ``max(atol, rtol max(|u'|, |u'_prev|))``, chooses the step of each sample: ``h <- safety h
-    E^{-power}``. A refused step is tried again on the same Brownian path, which is bridged: to
-    draw anew would favour paths that are easy. A taken step costs two calls, a refused one one.
+    Jolicoeur-Martineau et al. 2021 ("Gotta Go Fast"), alg. 1. The difference E of the two, in units
+    of ``max(atol, rtol max(|u'|, |u'_prev|))``, sets the next step of each sample: ``h <- safety h
+    E^{-power}``. A rejected step is tried again on the same Brownian path, by a Brownian bridge,
+    because new noise would favour paths that are easy. An accepted step costs two network calls, a
+    rejected one costs one.
     """
 
     rtol: Annotated[float, Gt(0), Doc("relative tolerance")] = 2e-2
     atol: Annotated[float, Gt(0), Doc("absolute tolerance")] = 2e-2
     safety: Annotated[float, Gt(0), Le(1), Doc("factor on the next step")] = 0.9
-    power: Annotated[float, Gt(0), Le(1), Doc("how strongly the error moves the step")] = 0.9
+    power: Annotated[float, Gt(0), Le(1), Doc("power of the error in the next step")] = 0.9
 
     order = 2
     cost = 2
@@ -45,8 +47,8 @@ class AdaptiveSDE(Solver):
         path = BrownianPath(u[:, -rev.sde.driven :])
         slope = here.drift(u, t)
         for _ in range(MOST):
-            wanted = torch.minimum(h, t - end)
-            h = path.step(wanted)
+            proposed = torch.minimum(h, t - end)
+            h = path.step(proposed)
             if bool((h < 1e-15 * t).any()) or not bool(u.isfinite().all()):
                 raise UserError("adaptive-sde: a step vanished; loosen --tol")
             noise = path.draw(here.noise, h)
@@ -57,10 +59,9 @@ class AdaptiveSDE(Solver):
             taken = size <= 1
             path.settle(taken)
             h = h * (self.safety * size.clamp_min(1e-6) ** -self.power).clamp(0.1, 10.0)
-            h = torch.where(taken, torch.maximum(h, wanted), h)  # the path, not the error, cut it
-            shape = (-1, *([1] * (u.ndim - 1)))
-            u = torch.where(taken.reshape(shape), high, u)
-            before = torch.where(taken.reshape(shape), low, before)
+            h = torch.where(taken, torch.maximum(h, proposed), h)  # if the path shortened it
+            u = torch.where(over_event(taken, u), high, u)
+            before = torch.where(over_event(taken, u), low, before)
             t = torch.where(taken, later, t)
             done = t <= end
             if bool(done.any()):
@@ -78,8 +79,11 @@ class AdaptiveSDE(Solver):
     def _pair(
         self, rev: Reverse, u: Tensor, slope: Tensor, noise: Tensor, t: Tensor, s: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Euler-Maruyama, and the mean of it and a step with drift and noise of the end."""
-        gap = (t - s).to(u).reshape(-1, *([1] * (u.ndim - 1)))
+        """Euler-Maruyama, and the mean of it and a step with drift and noise of the end.
+
+        ``u' = u + h f(u, t) + g(t) dw`` and ``u'' = (u' + u + h f(u', s) + g(s) dw) / 2``.
+        """
+        gap = over_event(t - s, u)
         low = u + gap * slope + rev.diffused(noise, t)
         again = u + gap * rev.drift(low, s) + rev.diffused(noise, s)
         return low, (low + again) / 2

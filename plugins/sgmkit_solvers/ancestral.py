@@ -1,4 +1,4 @@
-"""Steps by the forward transition turned round: ancestral sampling and reverse diffusion."""
+"""Steps that invert the forward transition: ancestral sampling and reverse diffusion."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -15,15 +15,17 @@ from sgmkit.solvers import Scheme, Step, covariance_factor, one_stage_steps
 
 @dataclass(frozen=True)
 class Ancestral(Scheme):
-    """``Phi^{-1} (u + Q s)`` and noise: the mean of u_s given u_t and the predicted data.
+    """The posterior mean of u_s from u_t and the predicted data, ``Phi^{-1} (u + Q s)``, and noise.
 
-    DDPM's step (Ho et al. 2020, alg. 2) and SMLD's (Song et al. 2021, app. F), for any number of
-    phases, s being the score of all of them. The variance is that of u_s given u_t and the data,
-    or that of the forward step, DDPM's two choices. The first is `ddim` with lam = 1.
+    This is DDPM's step (Ho et al. 2020, alg. 2) and SMLD's (Song et al. 2021, app. F) for any
+    number of phases; Phi and Q are the forward transition and s is the score of all phases. The
+    covariance of the noise is one of DDPM's two choices: that of the posterior of u_s, which makes
+    it `ddim` with lam = 1, or that of the forward step.
     """
 
     variance: Annotated[
-        Literal["posterior", "forward"], Doc("given u_t and the data, or of the forward step")
+        Literal["posterior", "forward"],
+        Doc("covariance of the noise: of the posterior, or of the forward step"),
     ] = "posterior"
 
     stochastic = True
@@ -37,6 +39,7 @@ class Ancestral(Scheme):
         spread = cov
         if self.variance == "posterior":
             white = kernel.whiten.mT @ kernel.whiten
+            # Posterior of u_s: Phi^{-1} (I - Q S_t^{-1}) is the gain on what u_t adds.
             gain = back - back @ cov @ white
             left = torch.eye(sde.phases).to(phi) - gain @ phi
             spread = left @ sde.kernel(s).cov @ left.mT + gain @ cov @ gain.mT
@@ -47,9 +50,10 @@ class Ancestral(Scheme):
 
 @dataclass(frozen=True)
 class ReverseDiffusion(Scheme):
-    """The forward step's drift and noise turned round: ``2 u - Phi u + Q s`` and noise of Q.
+    """The forward step reversed: ``2 u - Phi u + Q s``, and noise of covariance Q.
 
-    Song et al. 2021, app. E. Without noise the score counts half: their probability flow.
+    Song et al. 2021, app. E. Without noise the score counts half: this is their discretisation of
+    the probability flow.
     """
 
     eta: Annotated[float, Ge(0), Le(1), Doc("share of the noise: 0 is the flow")] = 1.0

@@ -1,4 +1,4 @@
-"""The exponential step, with as much noise as wanted."""
+"""DDIM and gDDIM: the exponential step with the predicted data constant, with any noise."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,15 +14,15 @@ from sgmkit.solvers import Scheme, Step, covariance_factor, one_stage_steps
 
 @dataclass(frozen=True)
 class DDIM(Scheme):
-    """The exact reverse process of data at the predicted point, for any number of phases.
+    """The exact reverse process of data that lie at the predicted point, for any number of phases.
 
-    ``u_s = m_s x + Phi^ (u_t - m_t x) + P^{1/2} z`` with x = E[x | u_t]. Without noise, for k = 1,
-    it is DDIM (Song, Meng & Ermon 2021, eq. 12); for k > 1, and with noise, gDDIM (Zhang, Tao &
-    Chen 2023, prop. 6), the undriven phases' noise taken from the whitened channel. lam = 1 is
-    DDPM's posterior. Data at one point are reached in one step.
+    ``u_s = m_s x + Phi^ (u_t - m_t x) + P^{1/2} z`` with x = E[x | u_t]. For k = 1 and without
+    noise this is DDIM (Song, Meng & Ermon 2021, eq. 12). For k > 1, and with noise, it is gDDIM
+    (Zhang, Tao & Chen 2023, prop. 6) with the noise of the undriven phases taken from the predicted
+    data. lam = 1 is DDPM's posterior. Data that are one point are reached in one step.
     """
 
-    lam: Annotated[float, Ge(0), Doc("noise: 0 is the flow, 1 the reverse SDE")] = 0.0
+    lam: Annotated[float, Ge(0), Doc("amount of noise: 0 is the flow, 1 the reverse SDE")] = 0.0
 
     citation = "Song, Meng & Ermon 2021, eq. 12; Zhang, Tao & Chen 2023, prop. 6"
 

@@ -1,4 +1,4 @@
-"""Euler-Maruyama."""
+"""The Euler-Maruyama method."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from sgmkit.solvers import Scheme, Step, one_stage_steps
 
 @dataclass(frozen=True)
 class Euler(Scheme):
-    """Euler-Maruyama on the reverse SDE: weak order one (Kloeden & Platen 1992, sec. 14.1)."""
+    """Euler-Maruyama on the reverse SDE, of weak order one (Kloeden & Platen 1992, sec. 14.1)."""
 
     stochastic = True
     citation = "Kloeden & Platen 1992, sec. 14.1; Song et al. 2021, app. E"
 
     def steps(self, sde: LinearSDE, grid: Tensor) -> list[Step]:
-        """``u + h (-F u + D s) + (h D)^{1/2} z``."""
+        """``u_s = u + h (-F u + D s) + (h D)^{1/2} z`` with h = t - s."""
         t, h = grid[:-1], -grid.diff()[:, None, None]
         unit = torch.eye(sde.phases, dtype=grid.dtype)
         drift, half = flow_operators(sde, t, sde.kernel(t))

@@ -1,4 +1,4 @@
-"""Exponential Adams-Bashforth methods: one network call a step, earlier answers extrapolated."""
+"""Exponential Adams-Bashforth methods: one call in each step, earlier answers extrapolated."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -9,21 +9,23 @@ from typing_extensions import Doc
 from sgmkit.processes import Variable
 from sgmkit.solvers import Multistep, Rule
 
-Order = Annotated[int, Ge(1), Le(4), Doc("answers that are combined: the order, once started")]
-UpToThree = Annotated[int, Ge(1), Le(3), Doc("answers that are combined: the order, once started")]
+Order = Annotated[int, Ge(1), Le(4), Doc("answers that are combined, which is the order")]
+UpToThree = Annotated[int, Ge(1), Le(3), Doc("answers that are combined, which is the order")]
 Eta = Annotated[
     float, Ge(0), Le(1), Doc("share of the reverse SDE's noise: 0 is the flow, 1 the SDE")
 ]
-In = Annotated[Variable, Doc("variable that answers are polynomials in")]
+In = Annotated[Variable, Doc("variable of the polynomials")]
 Form = Literal["noise", "data", "equilibrium", "cholesky", "plain"]
 Weights = Annotated[
     Literal["published", "exact"],
-    Doc("moments of the polynomial as the released code takes them, or exactly"),
+    Doc("moments of the polynomials: as the released code takes them, or exact"),
 ]
-LowerFinal = Annotated[bool, Doc("lower order at the end of grids of fewer than ten steps")]
+LowerFinal = Annotated[bool, Doc("lower orders in the last steps of grids of fewer than ten")]
 
 
 class _Ordered(Multistep):
+    """A multistep method whose order is the number of answers."""
+
     @property
     def order(self) -> int:
         return self.max_order
@@ -31,11 +33,11 @@ class _Ordered(Multistep):
 
 @dataclass(frozen=True)
 class DEIS(_Ordered):
-    """The noise as a polynomial (Zhang & Chen 2023, tAB; for k > 1 gDDIM's predictor).
+    """The noise is taken for a polynomial (Zhang & Chen 2023, tAB-DEIS).
 
-    With ``variable=sigma`` rhoAB, and k-diffusion's LMS on VE. For k > 1 it is the noise of all
-    phases in the frame of R (Zhang, Tao & Chen 2023, eq. 19): a model with ``prediction=R`` gives
-    it, for others it follows from the predicted data.
+    ``variable=sigma`` gives rhoAB-DEIS, which on VE is k-diffusion's LMS. For k > 1 this is gDDIM's
+    predictor, on the noise of all phases in the frame of R (Zhang, Tao & Chen 2023, eq. 19). A
+    model with ``prediction=R`` predicts that noise; for others it follows from the predicted data.
     """
 
     max_order: Order = 3
@@ -47,14 +49,14 @@ class DEIS(_Ordered):
 
 @dataclass(frozen=True)
 class Exponential(_Ordered):
-    """A polynomial in any form of the reverse process, in any variable.
+    """Exponential Adams-Bashforth in any form of the reverse process and any variable.
 
-    ``equilibrium`` takes out the pull of the stationary law and suits models that predict the
-    velocity's noise only; ``cholesky`` holds that noise as it is, which for k > 1 is useless at few
-    steps; ``plain`` is Adams-Bashforth on the velocity. See `sgmkit.solvers.forms`.
+    ``equilibrium`` solves the pull of the stationary law exactly, and suits models that predict the
+    driven noise alone. ``cholesky`` takes that noise for the polynomial, which for k > 1 is useless
+    at few steps. ``plain`` is Adams-Bashforth on the velocity.
     """
 
-    form: Annotated[Form, Doc("what is taken for a polynomial")] = "equilibrium"
+    form: Annotated[Form, Doc("prediction that is taken for a polynomial")] = "equilibrium"
     variable: In = "logsnr"
     max_order: Order = 2
 
@@ -63,10 +65,10 @@ class Exponential(_Ordered):
 
 @dataclass(frozen=True)
 class DPMPP(Multistep):
-    """DPM-Solver++: the data as a polynomial in log-SNR, for any number of phases.
+    """DPM-Solver++: the predicted data are taken for a polynomial in log-SNR, for any k.
 
-    2M and 3M (Lu et al. 2022b, alg. 2), and with eta their SDEs. The published weights of three
-    answers halve the curvature, which leaves order two; ``exact`` ones have order three.
+    2M and 3M (Lu et al. 2022b, alg. 2), and their SDE variants with eta. The published weights of
+    three answers halve the curvature, which leaves order two; the ``exact`` ones have order three.
     """
 
     max_order: UpToThree = 2
@@ -84,13 +86,13 @@ class DPMPP(Multistep):
 
     def rule(self, count: int) -> Rule:
         if self.weights == "exact" or (count == 2 and self.eta and self.max_order == 3):
-            return "exact"  # the latter: the SDE's 3M starts so
+            return "exact"  # the released SDE 3M takes its second step so
         return "half" if count == 2 else "third"
 
 
 @dataclass(frozen=True)
 class DPM(DPMPP):
-    """DPM-Solver as a multistep method: the noise as a polynomial in log-SNR."""
+    """DPM-Solver as a multistep method: the noise is taken for a polynomial in log-SNR."""
 
     form = "noise"
     citation = "Lu et al. 2022 (DPM-Solver), sec. 3; multistep in their released code"

@@ -1,4 +1,4 @@
-"""Exponential Runge-Kutta methods: the stages of a step go from its start."""
+"""Exponential Runge-Kutta methods: each stage of a step goes from its start."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -8,25 +8,21 @@ from typing_extensions import Doc
 
 from sgmkit.solvers import Node, Rule, Staged
 
-Order = Annotated[int, Ge(1), Le(3), Doc("of convergence, and stages of each step")]
-Inner = Annotated[
-    Literal["logsnr", "t", "sqrt"], Doc("variable in which the stages of a step are placed")
-]
+Order = Annotated[int, Ge(1), Le(3), Doc("order, and number of network calls in a step")]
+Inner = Annotated[Literal["logsnr", "t", "sqrt"], Doc("variable in which the stages are placed")]
 Final = Annotated[
     Literal["published", "taylor"],
-    Doc("last combination: of two answers, or of all with exact moments"),
+    Doc("last stage: by the published two answers, or by all with exact moments"),
 ]
 
-Share = Annotated[
-    float, Ge(0), Le(1), Doc("ancestral noise of each step, in units of the posterior's deviation")
-]
+Share = Annotated[float, Ge(0), Le(1), Doc("ancestral noise in units of the posterior's deviation")]
 
 
 @dataclass(frozen=True)
 class DPMSingle(Staged):
-    """DPM-Solver-1, -2 and -3: the noise through the stages of one step.
+    """DPM-Solver-1, -2 and -3: a polynomial in the noise through the stages of one step.
 
-    Lu et al. 2022, alg. 1 and 2. Stages lie at 1/2, or 1/3 and 2/3, of the step.
+    Lu et al. 2022, alg. 1 and 2. Stages lie at 1/2, or at 1/3 and 2/3, of the step.
     """
 
     order: Order = 2
@@ -52,7 +48,7 @@ class DPMSingle(Staged):
 
 @dataclass(frozen=True)
 class DPMPPSingle(DPMSingle):
-    """DPM-Solver++(1S, 2S, 3S): the data through the stages of one step, for any k."""
+    """DPM-Solver++(1S, 2S, 3S): a polynomial in the data through the stages of one step."""
 
     form = "data"
     citation = "Lu et al. 2022 (DPM-Solver++), alg. 1"
@@ -60,9 +56,10 @@ class DPMPPSingle(DPMSingle):
 
 @dataclass(frozen=True)
 class DPMPPSDE(Staged):
-    """DPM-Solver++ SDE: two stages that are ancestral both, each from the start of the step.
+    """DPM-Solver++ SDE: two stages from the start of the step, both with ancestral noise.
 
-    As in k-diffusion, which names it; the data of the middle are held for the whole step.
+    As in k-diffusion, which gave it this name: the data predicted in the middle of the step are
+    taken to be constant in the whole step.
     """
 
     ancestral: Share = 1.0
@@ -76,13 +73,14 @@ class DPMPPSDE(Staged):
 
 @dataclass(frozen=True)
 class SEEDS(Staged):
-    """Stochastic exponential steps of the reverse SDE, the noise held or extrapolated.
+    """Stochastic exponential steps of the reverse SDE, with the noise constant or extrapolated.
 
-    Gonzalez et al. 2023 (SEEDS-1 and SEEDS-2): the stages share one path of the noise. For k > 1
-    it needs small steps: what is exact, the drift turned round, grows on its own.
+    Gonzalez et al. 2023 (SEEDS-1 and SEEDS-2). The stages of a step share one path of the noise.
+    For k > 1 small steps are needed, because the part that is exact, the forward drift backwards in
+    time, grows without bound.
     """
 
-    stages: Annotated[int, Ge(1), Le(2), Doc("network calls of a step")] = 2
+    stages: Annotated[int, Ge(1), Le(2), Doc("network calls in a step")] = 2
 
     form = "noise"
     eta = 1.0

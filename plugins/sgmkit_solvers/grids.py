@@ -1,4 +1,4 @@
-"""Time grids: where the steps go."""
+"""Time grids: rules that place the times of a number of steps."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -27,7 +27,7 @@ class Uniform(Grid):
 
 @dataclass(frozen=True)
 class Quadratic(Grid):
-    """``t_i = t_min + (T - t_min) (1 - i/n)^2``: CLD-SGM's quadratic striding."""
+    """``t_i = t_min + (T - t_min) (1 - i/n)^2``: quadratic striding (Dockhorn et al. 2022)."""
 
     def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
         return t_min + (sde.horizon - t_min) * (1 - _fractions(steps)).square()
@@ -35,12 +35,13 @@ class Quadratic(Grid):
 
 @dataclass(frozen=True)
 class Karras(Grid):
-    """Equal steps in ``sigma^{1/rho}``, with ``sigma = 1/|rho_t|`` (Karras et al. 2022, eq. 5).
+    """Equal steps in ``sigma^{1/rho}`` (Karras et al. 2022, eq. 5).
 
-    The noise level is the whitened channel's: sigma itself for VE and EDM, sigma/alpha for VP.
+    The noise level sigma is one over the root of the signal-to-noise ratio: sigma itself for VE and
+    EDM, sigma/alpha for VP.
     """
 
-    rho: Annotated[float, Gt(0), Doc("warp: larger puts more steps near the data")] = 7.0
+    rho: Annotated[float, Gt(0), Doc("a larger rho puts more steps near the data")] = 7.0
 
     def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
         ends = torch.tensor([sde.horizon, t_min], dtype=torch.float64)
@@ -51,7 +52,7 @@ class Karras(Grid):
 
 @dataclass(frozen=True)
 class LogSNR(Grid):
-    """Equal steps in the log signal-to-noise ratio of the whitened channel."""
+    """Equal steps in the log signal-to-noise ratio."""
 
     def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
         ends = torch.tensor([sde.horizon, t_min], dtype=torch.float64)
@@ -61,12 +62,13 @@ class LogSNR(Grid):
 
 @dataclass(frozen=True)
 class PolyExponential(Grid):
-    """Steps in the log noise level that shrink towards the data: ``(1 - i/n)^rho`` of its range.
+    """Steps in the log noise level that shrink towards the data.
 
+    The log noise level of time i is ``(1 - i/n)^rho`` of its range above the lowest. This is
     k-diffusion's polyexponential schedule; rho = 1 is `LogSNR`.
     """
 
-    rho: Annotated[float, Gt(0), Doc("power: larger puts more steps near the data")] = 1.3
+    rho: Annotated[float, Gt(0), Doc("a larger rho puts more steps near the data")] = 1.3
 
     def times(self, sde: LinearSDE, steps: int, t_min: float) -> Tensor:
         ends = torch.tensor([sde.horizon, t_min], dtype=torch.float64)

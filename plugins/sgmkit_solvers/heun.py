@@ -24,14 +24,16 @@ from sgmkit.processes import (
 class Heun(Solver):
     """Heun on the probability flow, after raising the noise level (Karras et al. 2022, alg. 2).
 
-    Churn is generic: the forward SDE carries u from t to the time at which the noise level
+    Churn works for any process: the forward SDE leads from t to the time at which the noise level
     ``sigma = 1/|rho|`` has grown by ``1 + gamma``, ``gamma = min(churn/steps, sqrt(2) - 1)``. On
-    EDM that is the published algorithm; its Euler step to zero is the last-step rule ``mean``, no
-    step of the grid: N steps there are N - 1 here, and S_churn is N/(N - 1) times ``churn``.
-    As there, a churned first step starts beyond the horizon unless ``s_max`` forbids it.
+    EDM this is the published algorithm. Its Euler step to zero noise is the last-step rule ``mean``
+    here and no step of the grid: N steps there are N - 1 steps here, and S_churn is N/(N - 1)
+    times ``churn``. As there, a churned first step starts beyond the horizon unless ``s_max``
+    forbids it.
 
-    ``alpha`` places the second call at this share of the step, and weighs it with 1/(2 alpha):
-    1/2 is the midpoint rule, 2/3 Ralston's, and all are of second order (ibid., alg. 3).
+    ``alpha`` places the second network call at this share of the step and gives it the weight
+    1/(2 alpha): 1/2 is the midpoint rule, 2/3 is Ralston's, and all are of second order (ibid.,
+    alg. 3).
     """
 
     churn: Annotated[
@@ -63,7 +65,7 @@ class Heun(Solver):
         return u
 
     def raised(self, sde: LinearSDE, grid: Tensor) -> Tensor:
-        """Where each step starts from after churning, ``(steps,)``; beyond t or t itself."""
+        """Time from which each step starts after churning, ``(steps,)``: later than t, or t."""
         t, steps = grid[:-1], len(grid) - 1
         gamma = min(self.churn / steps, math.sqrt(2) - 1)
         if gamma == 0:
@@ -74,7 +76,7 @@ class Heun(Solver):
         return torch.where((self.s_min <= sigma) & (sigma <= self.s_max), high, t)
 
     def jumps(self, sde: LinearSDE, t: Tensor, high: Tensor) -> list[Operator]:
-        """The forward transition from t to ``high``, on u and noise."""
+        """The forward transition from t to ``high``, as operators on u and noise."""
         mean, cov = sde.transition(t, high)
         return operators_by_time(mean, self.s_noise * scaled_cholesky(cov))
 
@@ -83,7 +85,11 @@ class Heun(Solver):
 def _table(
     sde: LinearSDE, t: Tensor, s: Tensor, alpha: float
 ) -> list[tuple[Tensor, Operator, Operator]]:
-    """The time of the second call, the Euler step to it on u and eps, and the step on all four."""
+    """For each step: time of the second call, operator of the Euler step to it, and of the step.
+
+    The first operator acts on u and eps, the second on u, eps, the point reached and its eps:
+    ``u_s = u + h ((1 - w) v(u, t) + w v(u_inner, inner))`` with w = 1/(2 alpha).
+    """
     inner = s if alpha == 1 else t + alpha * (s - t)
     h, unit = (s - t)[:, None, None], torch.eye(sde.phases, dtype=t.dtype)
     (drift, push), (later, last) = (flow_operators(sde, x, sde.kernel(x)) for x in (t, inner))

@@ -1,4 +1,4 @@
-"""Splitting by phases: friction and noise exactly, momenta by the score, positions by momenta."""
+"""Splitting by phases: exact friction and noise, momenta by the score, positions by momenta."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -19,17 +19,18 @@ from sgmkit.processes import (
 )
 
 ScoreTime = Annotated[
-    Literal["end", "start"], Doc("time in the step that the score is told (published: end)")
+    Literal["end", "start"], Doc("time of the score in the step (published: end)")
 ]
 
 
 @dataclass(frozen=True)
 class OBA(Solver):
-    """Friction and noise (O), momenta (B), positions (A), on one score for each step.
+    """Friction and noise (O), then momenta (B), then positions (A), on one score in each step.
 
-    The reduced splitting of Pandey, Rudolph & Mandt 2024, for any clocked process of two phases or
-    more. O is ``du = -B P u / 2 dtau + B^{1/2} dw`` on the driven phases, exact; what is left of
-    the reverse SDE is one Euler sweep from the last phase to the first, each using the ones before.
+    This is the reduced splitting of Pandey, Rudolph & Mandt 2024, for any clocked process of two
+    phases or more. O is ``du = -B P u / 2 dtau + B^{1/2} dw`` on the driven phases, and is exact.
+    The rest of the reverse SDE is one Euler sweep from the last phase to the first, in which each
+    phase uses the new values of those before.
     """
 
     score_time: ScoreTime = "end"
@@ -53,7 +54,7 @@ class OBA(Solver):
 
 @dataclass(frozen=True)
 class BAO(OBA):
-    """Momenta, positions, then friction and noise: see OBA."""
+    """The splitting of `OBA` in the order momenta, positions, friction and noise."""
 
     def solve(self, rev: Reverse, u: Tensor, grid: Tensor) -> Tensor:
         for relax, t, sweep in _table(self, rev.sde, grid):
@@ -64,7 +65,10 @@ class BAO(OBA):
 
 @remembered
 def _table(solver: OBA, sde: ClockedSDE, grid: Tensor) -> list[tuple[Operator, Tensor, Operator]]:
-    """Of each step: O, on u and noise; when the score is; and B and A, on u and eps."""
+    """For each step: operator O on u and noise, time of the score, and operator of B and A.
+
+    The last one acts on u and eps.
+    """
     r, k = sde.driven, sde.phases
     drift, noise, precision = (
         as_matrix(m, k, grid) for m in (sde.drift_matrix, sde.noise_matrix, sde.precision)

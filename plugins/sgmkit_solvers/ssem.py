@@ -1,4 +1,4 @@
-"""Symmetric splitting: exact linear half steps around a score kick."""
+"""Symmetric splitting: exact linear half steps around a step by the score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,15 +25,16 @@ from sgmkit.processes import (
 class SSEM(Solver):
     """Strang splitting of the reverse SDE into an Ornstein-Uhlenbeck part and a score kick.
 
-    With P the precision of the stationary law: A is ``du = -(A + B P) u dtau + B^{1/2} dw``, exact;
-    S is ``du = B (s + P u) dtau``, Euler, one network call; half A, full S, half A. On CLD it is
-    SSCS (Dockhorn et al. 2022, sec. 3.3), with each half step on its own clock interval; on VP and
-    VE it comes free. An explicit midpoint kick (two calls) makes it second order, and unstable on
-    VE and EDM where a step raises the variance manyfold.
+    With P the precision of the stationary law, part A is ``du = -(A + B P) u dtau + B^{1/2} dw``,
+    which is exact, and part S is ``du = B (s + P u) dtau``, an Euler step with one network call. A
+    step is half A, full S, half A. On CLD it is SSCS (Dockhorn et al. 2022, sec. 3.3), with each
+    half step over its own interval of the clock; any other clocked process has it too. With an
+    explicit midpoint rule for S (two calls) it is of second order, but unstable on VE and EDM where
+    a step raises the variance manyfold.
     """
 
     score_time: Annotated[
-        Literal["start", "midpoint"], Doc("time given to the score (published: start)")
+        Literal["start", "midpoint"], Doc("time of the score in the step (published: start)")
     ] = "start"
     kick: Annotated[
         Literal["euler", "midpoint"],
@@ -71,7 +72,14 @@ class SSEM(Solver):
 
 @dataclass(frozen=True)
 class _Step:
-    """A kick and the linear steps after it, on u, (what moved,) eps and so many draws."""
+    """A score kick and the linear half steps after it.
+
+    Args:
+        now: time of the score.
+        kick: operator on u and eps that gives the middle of the midpoint rule; None for Euler.
+        move: operator on u, (the middle,) eps and the draws that gives the next state.
+        draws: how many fields of normal numbers ``move`` takes.
+    """
 
     now: Tensor
     kick: Operator | None
@@ -83,10 +91,11 @@ class _Step:
 def _table(
     solver: SSEM, sde: ClockedSDE, grid: Tensor, apart: bool
 ) -> tuple[Operator, list[_Step]]:
-    """The first half step, on u and noise, and all that follows it.
+    """The first half step, an operator on u and noise, and the steps that follow it.
 
-    After a kick come its own second half step and the first one of the next: exact steps of one
-    linear process, so that one draw serves both, unless they are to be drawn ``apart``.
+    After a kick come its own second half step and the first half step of the next kick. Both are
+    exact steps of one linear process, so that one draw serves for both, unless noise is a recording
+    whose draws must be taken ``apart``.
     """
     t, s = grid[:-1], grid[1:]
     middle = (t + s) / 2

@@ -1,4 +1,4 @@
-"""Curves of error against network evaluations: slopes with standard errors."""
+"""Curves of error against network evaluations, and their slopes with standard errors."""
 
 import math
 from collections.abc import Sequence
@@ -9,24 +9,25 @@ from torch import Tensor
 
 from sgmkit.convergence.orders import ROUNDING, fit
 
-LOST = 2.0
-"""Errors below so many times their floor are chance for the most part: no slope rests on them."""
-RECENT = 3
-"""Points, from the finest on, that a slope is taken over."""
+ABOVE_FLOOR = 2.0
+"""Errors below so many times their floor are mostly chance: no slope is fitted to them."""
+FINEST_POINTS = 3
+"""How many of the finest points a slope is fitted to."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One error.
+    """One measured error.
 
     Args:
-        budget: network evaluations or tolerance that was asked for.
+        budget: the budget in network evaluations, or the tolerance.
         steps: of the grid; one for an adaptive solver.
         nfe: mean network evaluations, counted.
-        error: what was measured.
-        fewer: the error without each block of starts or paths in turn; empty where no chance is.
-        floor: root mean square standard error of the expectations: an error below it is chance;
-            NaN where no chance is, or no expectation.
+        error: the error.
+        leave_one_out: the error without each block of starts or paths in turn, for the jackknife;
+            empty where nothing was drawn.
+        floor: root mean square of the standard errors of the expectations. A smaller error is
+            chance. NaN where nothing was drawn, and for strong errors.
     """
 
     budget: float
@@ -38,29 +39,33 @@ class Point:
 
     @property
     def half(self) -> float:
-        """Half the width of the 95 % interval; NaN where no chance is."""
-        return 1.96 * jackknife(self.fewer) if self.fewer else math.nan
+        """Half the width of the 95 % interval; NaN where nothing was drawn."""
+        return 1.96 * jackknife(self.leave_one_out) if self.leave_one_out else math.nan
 
     @property
-    def telling(self) -> bool:
-        """Whether it says more than rounding or chance."""
-        lost = self.error < max(ROUNDING, LOST * (0.0 if math.isnan(self.floor) else self.floor))
-        return math.isfinite(self.error) and not lost
+    def significant(self) -> bool:
+        """Whether the error exceeds rounding and chance."""
+        floor = 0.0 if math.isnan(self.floor) else self.floor
+        return math.isfinite(self.error) and self.error >= max(ROUNDING, ABOVE_FLOOR * floor)
 
 
 @dataclass
 class Curve:
-    """Errors of one solver on one SDE; ``status`` n/a or failed where there are none, and why.
+    """Errors of one solver on one SDE.
 
     Args:
         solver, sde: their names with options.
         kind: ``strong``, or ``weak`` for a stochastic solver.
-        method: how: ``flow``; ``quadrature``, ``Gaussian`` or ``Monte Carlo`` of a weak error.
         order, cost: as the solver declares them.
         adaptive: whether budgets are tolerances.
-        log_snr: the interval that errors arise over.
-        gaussian: chance-free weak errors on Gaussian data at the same points, where they exist.
-        notes: why the method is not the usual one, and the like.
+        method: how errors were measured: ``flow`` for strong ones; ``quadrature``, ``Gaussian`` or
+            ``Monte Carlo`` for weak ones.
+        log_snr: the interval in which errors arise.
+        points: the errors, one for each budget.
+        gaussian: weak errors on Gaussian data at the same points, free of chance, where they exist.
+        notes: remarks, such as why the method is not the usual one.
+        status: ``ok``; ``n/a`` or ``failed`` where there are no points.
+        reason: why there are no points.
     """
 
     solver: str
@@ -78,28 +83,33 @@ class Curve:
     reason: str = ""
 
     def slope(self) -> tuple[float, float]:
-        """Measured order, and its standard error; NaN where points are too few."""
-        return slope(self.points, 0 if self.adaptive else RECENT)
+        """Measured order and its standard error; NaN where points are too few."""
+        return slope(self.points, 0 if self.adaptive else FINEST_POINTS)
 
     def gaussian_slope(self) -> tuple[float, float]:
         """The order that Gaussian data show, which they can flatter; NaN where not measured."""
         return slope(self.gaussian)
 
     def power(self) -> float:
-        """The power of the tolerance that an adaptive solver's error falls as."""
-        points = [point for point in self.points if point.telling]
+        """The power of the tolerance with which an adaptive solver's error falls."""
+        points = [point for point in self.points if point.significant]
         return -fit([p.budget for p in points], [p.error for p in points])[0]
 
 
 def point_of_flow(budget: float, steps: int, nfe: float, squares: Tensor, blocks: int) -> Point:
-    """A root mean square over starts, from their mean squares ``(n,)``."""
+    """The root mean square error over starts, from the mean square of each, ``(n,)``."""
     parts = squares.unflatten(0, (blocks, -1)).mean(1)
     fewer = (parts.sum() - parts) / (blocks - 1)
     return Point(budget, steps, nfe, float(squares.mean().sqrt()), tuple(fewer.sqrt().tolist()))
 
 
 def point_of_shares(budget: float, steps: int, nfe: float, shares: Tensor) -> Point:
-    """A root mean square over functions, from what blocks of paths say, ``(blocks, functions)``."""
+    """The root mean square error over functions.
+
+    Args:
+        shares: error of the expectation of each function in each block of paths,
+            ``(blocks, functions)``.
+    """
     fewer = (shares.sum(0) - shares) / (len(shares) - 1)
     spread = shares.var(0) / len(shares)
     return Point(
@@ -109,21 +119,25 @@ def point_of_shares(budget: float, steps: int, nfe: float, shares: Tensor) -> Po
     )
 
 
-def jackknife(fewer: Sequence[float]) -> float:
-    """Standard error of a number, from its values without each block."""
-    apart = torch.tensor(fewer, dtype=torch.float64)
-    return float(((apart - apart.mean()).square().sum() * (1 - 1 / len(fewer))).sqrt())
+def jackknife(leave_one_out: Sequence[float]) -> float:
+    """Jackknife standard error of a number, from its values without each block in turn."""
+    apart = torch.tensor(leave_one_out, dtype=torch.float64)
+    return float(((apart - apart.mean()).square().sum() * (1 - 1 / len(leave_one_out))).sqrt())
 
 
-def slope(points: Sequence[Point], last: int = RECENT) -> tuple[float, float]:
-    """Order over the last telling points (0: all), and its standard error.
+def slope(points: Sequence[Point], last: int = FINEST_POINTS) -> tuple[float, float]:
+    """Order over the last significant points, and its standard error; NaN where it is unknown.
 
-    That of the fit or, where larger, by chance; NaN where nothing tells it.
+    The standard error is that of the fit or, where it is larger, that of the jackknife.
+
+    Args:
+        last: how many points, 0 for all.
     """
-    told = [point for point in points if point.telling][-last:]
-    x = [point.nfe for point in told]
-    value, doubt = fit(x, [point.error for point in told])
-    if math.isfinite(value) and all(point.fewer for point in told):
-        every = [fit(x, each)[0] for each in zip(*(p.fewer for p in told), strict=True)]
-        doubt = max(jackknife(every), 0.0 if math.isnan(doubt) else doubt)
-    return value, doubt
+    points = [point for point in points if point.significant][-last:]
+    x = [point.nfe for point in points]
+    value, stderr = fit(x, [point.error for point in points])
+    if math.isfinite(value) and all(point.leave_one_out for point in points):
+        blocks = zip(*(point.leave_one_out for point in points), strict=True)
+        slopes = [fit(x, errors)[0] for errors in blocks]
+        stderr = max(jackknife(slopes), 0.0 if math.isnan(stderr) else stderr)
+    return value, stderr

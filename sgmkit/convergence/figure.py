@@ -12,22 +12,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito 2008: told apart with any colour vision."""
+"""Okabe and Ito 2008: distinct with any colour vision."""
 MARKERS = "os^DvP*X"
 ACROSS = 3
+"""Panels side by side."""
 GREY = "#777777"
 TOP = 20.0
-"""Errors above it have exploded: curves that come from there enter at the top of the panel."""
+"""Errors above this have exploded: their curves enter at the top of the panel."""
 _STRONG = "strong (solid): rms distance [data units]"
 _WEAK = "weak (dashed): rms error of expectations"
 _FLOOR, _SLOPES = "floor: chance alone (dotted)", "slopes of the declared orders"
 
 
 def draw(curves: Sequence[Curve]) -> "Figure | None":
-    """Both axes logarithmic; None where no curve has a point above zero.
+    """Error against network evaluations, both logarithmic; None where no curve has a point.
 
-    Intervals are 95 %, the floor of chance is dotted in the colour of its curve; grey guides have
-    the slopes of the declared orders.
+    Intervals are 95 %. The floor of chance is dotted in the colour of its curve. Grey guide lines
+    have the slopes of the declared orders.
     """
     curves = [curve for curve in curves if _shown(curve.points)]
     if not curves:
@@ -35,8 +36,8 @@ def draw(curves: Sequence[Curve]) -> "Figure | None":
     sdes, names = (list(dict.fromkeys(getattr(c, n) for c in curves)) for n in ("sde", "solver"))
     across, down = min(len(sdes), ACROSS), math.ceil(len(sdes) / ACROSS)
     size = (max(4.4 * across, 6.6), 3.8 * down + 0.3 * math.ceil(len(names) / 2) + 0.6)
-    drawn = figure_class()(figsize=size, layout="constrained")
-    panels = drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True).flatten()
+    picture = figure_class()(figsize=size, layout="constrained")
+    panels = picture.subplots(down, across, squeeze=False, sharex=True, sharey=True).flatten()
     handles: dict[str, Any] = {}
     for panel, sde in zip(panels, sdes, strict=False):
         for curve in (c for c in curves if c.sde == sde):
@@ -53,8 +54,8 @@ def draw(curves: Sequence[Curve]) -> "Figure | None":
     handles |= {label: handles.pop(label) for label in (_FLOOR, _SLOPES) if label in handles}
     columns = 2 if across < ACROSS else 3
     place = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": 9}
-    drawn.legend(list(handles.values()), list(handles), **place)
-    return drawn
+    picture.legend(list(handles.values()), list(handles), **place)
+    return picture
 
 
 def _shown(points: Sequence[Point]) -> list[Point]:
@@ -86,7 +87,7 @@ def _curve(panel: "Axes", curve: Curve, place: int, handles: dict[str, Any]) -> 
 
 
 def _axes(panel: "Axes", curves: Sequence[Curve], title: str) -> None:
-    """Limits from every curve's points; plain ticks where they are calls."""
+    """Limits from the points of all curves; ticks at the network evaluations themselves."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     points = [point for curve in curves for point in _shown(curve.points)]
@@ -103,8 +104,8 @@ def _axes(panel: "Axes", curves: Sequence[Curve], title: str) -> None:
     panel.yaxis.set_major_locator(LogLocator(numticks=9))
     panel.yaxis.set_minor_formatter(NullFormatter())
     kinds = {curve.kind for curve in curves}
-    told = [text for kind, text in (("strong", _STRONG), ("weak", _WEAK)) if kind in kinds]
-    panel.set_ylabel("\n".join(["error", *told]), fontsize=9)
+    labels = [text for kind, text in (("strong", _STRONG), ("weak", _WEAK)) if kind in kinds]
+    panel.set_ylabel("\n".join(["error", *labels]), fontsize=9)
     panel.label_outer()
     panel.grid(color="#e4e4e4", linewidth=0.8)
     panel.set_axisbelow(True)
@@ -112,7 +113,7 @@ def _axes(panel: "Axes", curves: Sequence[Curve], title: str) -> None:
 
 
 def _guides(panel: "Axes", curves: Sequence[Curve], handles: dict[str, Any]) -> None:
-    """Lines with the slopes of the declared orders, in every panel's right upper corner."""
+    """Lines with the slopes of the declared orders, in the right upper corner of each panel."""
     orders = sorted({curve.order for curve in curves if not curve.adaptive})
     if not orders:
         return

@@ -1,4 +1,4 @@
-"""What the exact process expects of five smooth functions, at any time before the end."""
+"""Exact expectations of five smooth functions at the end, from any state before it."""
 
 import torch
 from torch import Tensor
@@ -7,12 +7,15 @@ from sgmkit.data import Mixture
 from sgmkit.processes import LinearSDE
 
 WAVES = ((1.0, 0.0), (1.0, 0.5), (2.0, 0.3), (3.0, 0.7))
-"""Frequency and phase of the cosines among the functions; the fifth is half the square."""
+"""Frequency and phase of four cosines; the fifth function is half the square."""
 FUNCTIONS = 1 + len(WAVES)
 
 
 class Future:
-    """V on a grid: what the exact process expects of the five functions at the grid's end.
+    """``V(u, t) = E[f(x_end) | u_t = u]`` of the exact reverse SDE, for the five functions f.
+
+    Within a component of the mixture the state and the end are jointly normal, so that the
+    expectations are in closed form (Talay & Tubaro 1990 is what they serve for; see `weak`).
 
     Args:
         sde: the process, k phases.
@@ -35,12 +38,13 @@ class Future:
         self.logits = law.weights.log() - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def __call__(self, u: Tensor, n: int) -> Tensor:
-        """``(5, R)`` from states ``(R, k, 1)`` at the n-th time."""
+        """``V``, ``(5, R)``, of states ``(R, k, 1)`` at the n-th time of the grid."""
         state = u[..., 0].T.contiguous()
         apart = torch.matmul(self.whiten[n], state).sub_(self.centre[n])
         logits = self.logits[n, :, None] - apart.square_().sum(1) / 2
         share = logits.sub_(logits.amax(0)).exp_()
         share /= share.sum(0)
+        # E[x_end | u] and its variance within each component; share is the component's posterior
         mean, var = self.gain[n] @ state + self.shift[n, :, None], self.var[n, :, None]
         values = [(mean.square() + var) / 2]
         values += [torch.cos(k * mean + phase) * torch.exp(-k * k * var / 2) for k, phase in WAVES]

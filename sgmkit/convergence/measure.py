@@ -11,7 +11,7 @@ from sgmkit.convergence.curve import Curve, Point, point_of_flow, point_of_share
 from sgmkit.convergence.orders import at_tolerance, flow_errors, moment_errors
 from sgmkit.convergence.outcomes import CheckFailed, NotApplicable
 from sgmkit.convergence.problem_set import ProblemSet
-from sgmkit.convergence.weak import BLOCKS, chance, quadrature
+from sgmkit.convergence.weak import BLOCKS, monte_carlo, quadrature
 from sgmkit.errors import Incompatible
 from sgmkit.registry.loader import reason
 from sgmkit.solvers import Solver
@@ -82,7 +82,7 @@ def _adaptive(
     for tolerance in tolerances:
         tuned = at_tolerance(solver, tolerance)
         if solver.stochastic:
-            point = point_of_shares(tolerance, 1, *chance(problems, tuned, grid))
+            point = point_of_shares(tolerance, 1, *monte_carlo(problems, tuned, grid))
         else:
             point = _flow_point(problems, tuned, tolerance, grid)
         curve.points.append(point)
@@ -103,7 +103,7 @@ def _flow_point(problems: ProblemSet, solver: Solver, budget: float, grid: Tenso
 
 
 def _weak(problems: ProblemSet, curve: Curve, solver: Solver, plan: _Steps) -> None:
-    """By quadrature where a step can be looked at alone; else on Gaussian data; else by chance."""
+    """By quadrature if steps can be taken alone; else on Gaussian data; else by Monte Carlo."""
     grids = [(budget, steps, problems.full.grid(steps)) for steps, budget in plan]
     try:
         _require_independent_rows(solver)
@@ -122,7 +122,7 @@ def _weak(problems: ProblemSet, curve: Curve, solver: Solver, plan: _Steps) -> N
         curve.notes.insert(0, f"no quadrature: {error}")
         curve.method = "Gaussian" if curve.gaussian else "Monte Carlo"
         curve.points = list(curve.gaussian) or [
-            point_of_shares(n, k, *chance(problems, solver, grid)) for n, k, grid in grids
+            point_of_shares(n, k, *monte_carlo(problems, solver, grid)) for n, k, grid in grids
         ]
 
 

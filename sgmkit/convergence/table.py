@@ -1,4 +1,4 @@
-"""Curves as a text, and as rows of JSON or CSV."""
+"""Curves as a table in text, and as rows of JSON or CSV."""
 
 import csv
 import io
@@ -17,19 +17,19 @@ COLUMNS = (
     *("budget", "steps", "nfe", "error", "stderr", "ci_low", "ci_high", "floor"),
     *("gaussian_error", "status", "reason", "notes"),
 )
-"""Of the rows: one for each point; one with its reason for a curve that has none."""
+"""Columns of the rows: one for each point, or one with the reason for a curve without points."""
 FORMAT = 1
 
 
 def render(curves: Sequence[Curve], data: str) -> str:
-    """A table for each SDE, a row for each solver; what needs more words is a note below."""
+    """A table for each SDE with a row for each solver; longer remarks are notes below."""
     notes: list[str] = []
     tables = [
         _table([curve for curve in curves if curve.sde == sde], data, notes)
         for sde in dict.fromkeys(curve.sde for curve in curves)
     ]
-    told = [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
-    return "\n\n".join([*tables, _legend(curves), *(["\n".join(told)] if told else [])]) + "\n"
+    numbered = "\n".join(f"[{number}] {note}" for number, note in enumerate(notes, 1))
+    return "\n\n".join(filter(None, [*tables, _legend(curves), numbered])) + "\n"
 
 
 def _legend(curves: Sequence[Curve]) -> str:
@@ -64,7 +64,7 @@ def _table(curves: Sequence[Curve], data: str, notes: list[str]) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text, the first two to the left; a line under the header."""
+    """Columns of text, the first two aligned to the left; a line under the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = ["<", "<", *[">"] * (len(widths) - 2)]
     lines = ["  ".join(map("{:{}{}}".format, row, sides, widths)).rstrip() for row in rows]
@@ -79,22 +79,22 @@ def _facts(curve: Curve, columns: int) -> list[str]:
     if columns == 4:
         return facts
     floor = curve.points[-1].floor
-    told = _slope(curve.gaussian_slope()) if curve.gaussian else ""
-    return [*facts, told, "" if math.isnan(floor) else f"{floor:.0e}"]
+    gaussian = _slope(curve.gaussian_slope()) if curve.gaussian else ""
+    return [*facts, gaussian, "" if math.isnan(floor) else f"{floor:.0e}"]
 
 
-def _slope(found: tuple[float, float]) -> str:
-    value, doubt = found
+def _slope(slope: tuple[float, float]) -> str:
+    value, stderr = slope
     if math.isnan(value):
         return "-"
-    return f"{value:.2f}" + ("" if math.isnan(doubt) else f" ± {doubt:.2f}")
+    return f"{value:.2f}" + ("" if math.isnan(stderr) else f" ± {stderr:.2f}")
 
 
 def _errors(curve: Curve, budgets: Sequence[float]) -> list[str]:
     if curve.adaptive:
         return [""] * len(budgets)
-    found = {point.budget: point for point in curve.points}
-    return [_error(found[b]) if b in found else "" for b in budgets]
+    points = {point.budget: point for point in curve.points}
+    return [_error(points[b]) if b in points else "" for b in budgets]
 
 
 def _error(point: Point) -> str:
@@ -103,15 +103,15 @@ def _error(point: Point) -> str:
 
 
 def _notes(curve: Curve) -> list[str]:
-    """What a row cannot hold."""
+    """Remarks that do not fit into the columns of a row."""
     if curve.status != "ok":
         return [curve.reason]
     notes = list(curve.notes)
     if curve.adaptive:
-        told = "; ".join(f"{_error(p)} at {p.nfe:.0f} ({p.budget:g})" for p in curve.points)
+        errors = "; ".join(f"{_error(p)} at {p.nfe:.0f} ({p.budget:g})" for p in curve.points)
         power = curve.power()
         falls = "" if math.isnan(power) else f"; falls as tolerance to the {power:.1f}"
-        notes.append(f"{curve.solver} on {curve.sde}, error at NFE (tolerance): {told}{falls}")
+        notes.append(f"{curve.solver} on {curve.sde}, error at NFE (tolerance): {errors}{falls}")
     if math.isnan(curve.slope()[0]):
         notes.append("no slope: fewer than two errors above rounding and chance, at unlike NFE")
     return notes
@@ -121,13 +121,14 @@ def records(curves: Sequence[Curve], data: str) -> list[dict[str, Any]]:
     """A row with `COLUMNS` for each point, in plain values; NaN where there is none."""
     rows = []
     for curve in curves:
-        (order, doubt), (flattered, less) = curve.slope(), curve.gaussian_slope()
+        (order, stderr), (gaussian_order, gaussian_stderr) = curve.slope(), curve.gaussian_slope()
         common: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
         common |= {"data": data, "sde": curve.sde, "solver": curve.solver}
         common |= dict(zip(("log_snr_low", "log_snr_high"), curve.log_snr, strict=True))
         common |= {"error_kind": curve.kind, "method": curve.method, "cost": curve.cost}
-        common |= {"declared_order": curve.order, "measured_order": order, "order_stderr": doubt}
-        common |= {"gaussian_order": flattered, "gaussian_order_stderr": less}
+        common |= {"declared_order": curve.order, "measured_order": order, "order_stderr": stderr}
+        common |= {"gaussian_order": gaussian_order}
+        common |= {"gaussian_order_stderr": gaussian_stderr}
         common |= {"adaptive": curve.adaptive, "notes": "; ".join(curve.notes)}
         common |= {"status": curve.status, "reason": curve.reason}
         gaussian = {point.budget: point.error for point in curve.gaussian}
@@ -137,26 +138,27 @@ def records(curves: Sequence[Curve], data: str) -> list[dict[str, Any]]:
 
 
 def _numbers(point: Point, gaussian: float | None) -> dict[str, Any]:
-    told = {name: getattr(point, name) for name in ("budget", "steps", "nfe", "error", "floor")}
-    told["stderr"] = jackknife(point.fewer) if point.fewer else math.nan
-    told["ci_low"] = max(point.error - point.half, 0.0) if point.fewer else math.nan
-    told["ci_high"] = point.error + point.half
-    return told | ({} if gaussian is None else {"gaussian_error": gaussian})
+    names = ("budget", "steps", "nfe", "error", "floor")
+    numbers: dict[str, Any] = {name: getattr(point, name) for name in names}
+    numbers["stderr"] = jackknife(point.leave_one_out) if point.leave_one_out else math.nan
+    numbers["ci_low"] = max(point.error - point.half, 0.0) if point.leave_one_out else math.nan
+    numbers["ci_high"] = point.error + point.half
+    return numbers | ({} if gaussian is None else {"gaussian_error": gaussian})
 
 
 def to_json(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as JSON; what is no number is null, infinities are text."""
-    told = [{name: plain(row[name]) for name in COLUMNS} for row in rows]
-    text = json.dumps({"format": FORMAT, "rows": told}, indent=1, allow_nan=False)
+    """Rows as JSON; NaN is null and infinities are text."""
+    values = [{name: plain(row[name]) for name in COLUMNS} for row in rows]
+    text = json.dumps({"format": FORMAT, "rows": values}, indent=1, allow_nan=False)
     return f"{text}\n".encode()
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as CSV; what is no number is empty."""
+    """Rows as CSV; NaN is empty."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        told = {name: plain(row[name]) for name in COLUMNS}
-        writer.writerow({name: "" if value is None else value for name, value in told.items()})
+        values = {name: plain(row[name]) for name in COLUMNS}
+        writer.writerow({name: "" if value is None else value for name, value in values.items()})
     return out.getvalue().encode()

@@ -68,8 +68,8 @@ class ReferenceNetwork(Network):
         self.leave = nn.Linear(16, math.prod(out_shape))
 
     def forward(self, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
-        told = torch.cat([z.flatten(1), c[:, None].to(z)], 1)
-        return self.leave(torch.tanh(self.hidden(told))).unflatten(1, self.out_shape)
+        inputs = torch.cat([z.flatten(1), c[:, None].to(z)], 1)
+        return self.leave(torch.tanh(self.hidden(inputs))).unflatten(1, self.out_shape)
 
 
 class ReferenceAutoencoder(Autoencoder):
@@ -82,27 +82,28 @@ class ReferenceAutoencoder(Autoencoder):
         self.scales = ((2, *[2] * axes), (1, *[4] * axes))
         shapes = ((1, *[2] * axes), (1, *[2] * axes), (1, *[4] * axes))
         self.groups = nn.ModuleList()
-        known = math.prod(in_shape)
+        inputs = math.prod(in_shape)
         for shape in shapes:
             size = math.prod(shape)
-            ask = nn.Linear(known, 2 * size)
-            self.groups.append(nn.Sequential(ask, nn.Unflatten(1, (2, *shape))))
-            known += size
-        self.hidden = nn.Linear(known - math.prod(in_shape), 16)
+            moments = nn.Linear(inputs, 2 * size)
+            self.groups.append(nn.Sequential(moments, nn.Unflatten(1, (2, *shape))))
+            inputs += size
+        self.hidden = nn.Linear(inputs - math.prod(in_shape), 16)
         self.leave = nn.Linear(16, math.prod(out_shape))
 
     def encode(self, x: Tensor, noise: Noise) -> tuple[Latents, ...]:
-        known, found = x.flatten(1), list[tuple[Tensor, Tensor, Tensor]]()
+        inputs, drawn = x.flatten(1), list[tuple[Tensor, Tensor, Tensor]]()
         for group in self.groups:
-            mean, std = bounded(*group(known).unbind(1))
-            found.append((mean + std * noise(mean), mean, std))
-            known = torch.cat([known, found[-1][0].flatten(1)], 1)
-        coarse = (torch.cat(pair, 1) for pair in zip(*found[:2], strict=True))
-        return Latents(*coarse, groups=(1, 1)), Latents(*found[2], groups=(1,))
+            mean, std = bounded(*group(inputs).unbind(1))
+            z = mean + std * noise(mean)
+            drawn.append((z, mean, std))
+            inputs = torch.cat([inputs, z.flatten(1)], 1)
+        coarse = (torch.cat(pair, 1) for pair in zip(*drawn[:2], strict=True))
+        return Latents(*coarse, groups=(1, 1)), Latents(*drawn[2], groups=(1,))
 
     def decode(self, z: Sequence[Tensor]) -> Tensor:
-        told = torch.cat([each.flatten(1) for each in z], 1)
-        return self.leave(torch.tanh(self.hidden(told))).unflatten(1, self.out_shape)
+        latents = torch.cat([each.flatten(1) for each in z], 1)
+        return self.leave(torch.tanh(self.hidden(latents))).unflatten(1, self.out_shape)
 
 
 class ReferenceExtractor(Extractor):

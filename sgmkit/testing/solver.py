@@ -54,8 +54,8 @@ def check_declared(solver: Solver) -> str:
         refused += [describe(sde)] if answer else []
     require(len(refused) < len(processes()), "supports() refuses every reference process")
     kind = "stochastic" if solver.stochastic else "deterministic"
-    told = f"{kind}, order {solver.order}, {solver.cost} calls a step"
-    return told + (f"; refuses {', '.join(refused)}" if refused else "")
+    facts = f"{kind}, order {solver.order}, {solver.cost} calls a step"
+    return facts + (f"; refuses {', '.join(refused)}" if refused else "")
 
 
 def check_cost(solver: Solver) -> str:
@@ -68,10 +68,10 @@ def check_cost(solver: Solver) -> str:
             grid = problem.grid(steps)
             solver.solve(rev, problem.draw(grid[0], noise), grid)
             counted, seen, where = rev.calls.tolist(), problem.seen.tolist(), describe(problem.sde)
-            told = f"Reverse counted {counted} calls, the network saw {seen}, {where}"
-            require(counted == seen, told)
-            told = f"declared {solver.cost} x {steps} steps, counted {counted} calls, {where}"
-            require(solver.adaptive or counted == [solver.cost * steps] * count, told)
+            message = f"Reverse counted {counted} calls, the network saw {seen}, {where}"
+            require(counted == seen, message)
+            message = f"declared {solver.cost} x {steps} steps, counted {counted} calls, {where}"
+            require(solver.adaptive or counted == [solver.cost * steps] * count, message)
     if solver.adaptive:
         return "counted calls are those the network saw"
     return f"{solver.cost} calls a step, as counted by the network"
@@ -83,8 +83,8 @@ def check_draws(solver: Solver) -> str:
         start = problem.draw(problem.grid(8)[0], SeededNoise(4, range(4)))
         if solver.stochastic:
             one, two = (run(solver, problem, start, seed=seed) for seed in (5, 6))
-            told = f"other noise gives the same answer, {describe(problem.sde)}"
-            require(not torch.equal(one, two), told)
+            message = f"other noise gives the same answer, {describe(problem.sde)}"
+            require(not torch.equal(one, two), message)
         else:
             run(solver, problem, start, noise=SilentNoise(4))
     return "draws noise" if solver.stochastic else "draws none"
@@ -94,8 +94,8 @@ def check_reproducible(solver: Solver) -> str:
     """The same noise gives the same bits, on one instance: no state is carried over."""
     for problem in few(solver):
         start = problem.draw(problem.grid(8)[0], SeededNoise(4, range(4)))
-        told = f"the same noise gives another answer, {describe(problem.sde)}"
-        require(torch.equal(run(solver, problem, start), run(solver, problem, start)), told)
+        message = f"the same noise gives another answer, {describe(problem.sde)}"
+        require(torch.equal(run(solver, problem, start), run(solver, problem, start)), message)
     return "bit for bit"
 
 
@@ -108,8 +108,8 @@ def check_batch(solver: Solver) -> str:
         for part in ([5], [6, 1, 3], [7, 6, 5, 4, 3, 2, 1, 0]):
             alone = run(solver, problem, start[part], ids=part)
             worst = max(worst, rms(alone - whole[part]) / rms(whole))
-            told = f"samples {part} alone differ by {worst:.1e}, {describe(problem.sde)}"
-            require(worst < 1e-9, told)
+            message = f"samples {part} alone differ by {worst:.1e}, {describe(problem.sde)}"
+            require(worst < 1e-9, message)
     return f"to {worst:.0e}"
 
 
@@ -153,8 +153,8 @@ def check_dtype(solver: Solver) -> str:
             u = start.to(dtype)
             out = ends[dtype] = solver.solve(problem.reverse(noise), u, grid)
             for name in ("dtype", "device", "shape"):
-                given, got = getattr(u, name), getattr(out, name)
-                require(given == got, f"a state of {name} {given} ends as {got}")
+                before, after = getattr(u, name), getattr(out, name)
+                require(before == after, f"a state of {name} {before} ends as {after}")
         apart = rms(ends[torch.float32].double() - ends[torch.float64]) / rms(ends[torch.float64])
         worst = max(worst, apart)
         if solver.stochastic and solver.adaptive:
@@ -192,8 +192,8 @@ def check_ends(solver: Solver) -> str:
     for problem in few(solver):
         start = problem.draw(problem.grid(8)[0], SeededNoise(4, range(4)))
         ends = solver.solve(problem.reverse(SeededNoise(5, range(4))), start, problem.grid(1))
-        told = f"it is adaptive, but the times inside the grid matter, {describe(problem.sde)}"
-        require(torch.equal(ends, run(solver, problem, start)), told)
+        message = f"it is adaptive, but the times inside the grid matter, {describe(problem.sde)}"
+        require(torch.equal(ends, run(solver, problem, start)), message)
     return "only the ends matter"
 
 

@@ -54,9 +54,9 @@ def _orders(solver: Solver, problems: list[Problem], uneven: bool) -> str:
         order = measured_order(solver, problem, uneven=uneven)
         short |= not order.value >= solver.order - SHORTFALL
         measured.append(f"{order.value:.2f} {describe(problem.sde)}")
-    told = f"declared {solver.order}, measured {', '.join(measured)}"
-    require(not short, told)
-    return told
+    message = f"declared {solver.order}, measured {', '.join(measured)}"
+    require(not short, message)
+    return message
 
 
 def check_adaptive_order(solver: Solver) -> str:
@@ -67,11 +67,11 @@ def check_adaptive_order(solver: Solver) -> str:
     for problem in few(solver):
         errors, order = adaptive_order(solver, problem)
         for tolerance, error in zip(TOLERANCES, errors, strict=True):
-            told = f"error {error:.1e} at tolerance {tolerance:g}, {describe(problem.sde)}"
-            require(error < 100 * tolerance, told)
+            message = f"error {error:.1e} at tolerance {tolerance:g}, {describe(problem.sde)}"
+            require(error < 100 * tolerance, message)
         measured.append(f"{order:.1f} {describe(problem.sde)}")
-        told = f"declared {solver.order}, measured {', '.join(measured)}"
-        require(order >= solver.order - 1, f"{told} (error against calls)")
+        message = f"declared {solver.order}, measured {', '.join(measured)}"
+        require(order >= solver.order - 1, f"{message} (error against calls)")
     return f"declared {solver.order}, measured {', '.join(measured)} (error against calls)"
 
 
@@ -84,8 +84,8 @@ def check_moments(solver: Solver) -> str:
             off = _moments_off(solver, problem, FINEST)
         if off > worst:
             worst, where = off, describe(problem.sde)
-    told = f"a moment is {worst:.1f} standard errors off, {where}"
-    require(worst < LIMIT, told)
+    message = f"a moment is {worst:.1f} standard errors off, {where}"
+    require(worst < LIMIT, message)
     return f"at most {worst:.1f} standard errors off"
 
 
@@ -114,9 +114,9 @@ def check_no_clipping(solver: Solver) -> str:
         grid, noise = problem.grid(1 if solver.adaptive else 64), SeededNoise(2, range(64))
         u = solver.solve(problem.reverse(noise.stream("step")), problem.draw(grid[0], noise), grid)
         goal, _ = problem.moments(grid[-1])
-        found = u[:, 0].mean(0)
-        ratio = rms(found / goal[:, 0] - 1)
-        told = f"data at {FAR:g} is found at {float(found[0]):.3g}, {describe(problem.sde)}"
-        require(ratio < 0.2, told)
+        mean = u[:, 0].mean(0)
+        ratio = rms(mean / goal[:, 0] - 1)
+        message = f"data at {FAR:g} is found at {float(mean[0]):.3g}, {describe(problem.sde)}"
+        require(ratio < 0.2, message)
         worst = max(worst, ratio)
     return f"data at {FAR:g} found to {worst:.1%}"

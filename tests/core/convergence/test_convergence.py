@@ -13,7 +13,7 @@ from sgmkit.convergence.curve import jackknife, point_of_shares
 from sgmkit.convergence.orders import fit
 from sgmkit.convergence.problems import gaussian
 from sgmkit.convergence.reference_processes import Both, Decay, Pair, Spread, Triple
-from sgmkit.convergence.weak import BLOCKS, chance, quadrature
+from sgmkit.convergence.weak import BLOCKS, monte_carlo, quadrature
 from sgmkit_solvers.adaptive_runge_kutta import RK45
 from sgmkit_solvers.euler_maruyama import Euler
 from sgmkit_solvers.heun import Heun
@@ -29,7 +29,7 @@ def measured(sde, solver, budgets=(16, 32, 64), law=MIXTURE, tolerances=TOLERANC
 
 @pytest.mark.parametrize("sde", [Decay(), Pair(), Both()])
 @pytest.mark.parametrize("solver", [Euler(), SSEM()])
-@pytest.mark.parametrize("method", [quadrature, chance])
+@pytest.mark.parametrize("method", [quadrature, monte_carlo])
 def test_weak_errors_are_those_of_exact_moments(sde, solver, method):
     """On one Gaussian the solver is affine: what the half square is off by is known exactly."""
     problems = ProblemSet(sde, gaussian())
@@ -46,7 +46,7 @@ def test_weak_errors_are_those_of_exact_moments(sde, solver, method):
     assert abs(float(shares[:, 0].mean() - error)) < 4 * stderr
 
 
-@pytest.mark.parametrize(("method", "falls"), [(quadrature, True), (chance, False)])
+@pytest.mark.parametrize(("method", "falls"), [(quadrature, True), (monte_carlo, False)])
 def test_with_the_error_of_a_quadrature_its_chance_falls(method, falls):
     problems = ProblemSet(Decay(), MIXTURE)
     floors = []
@@ -263,7 +263,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
 
 
 def test_the_figure_says_what_it_shows():
-    weak = curve_of(points([0.4, 0.2, 0.1, 0.05], fewer=(0.4, 0.5), floor=0.01))
+    weak = curve_of(points([0.4, 0.2, 0.1, 0.05], leave_one_out=(0.4, 0.5), floor=0.01))
     strong = Curve("c", "d", "strong", 1, 1, False, points=points([4.0, 2.0, 1.0, 0.0]))
     gone = Curve("e", "d", "strong", 3, 1, False, status="n/a", reason="not here")
     drawn = draw([weak, strong, gone])
