@@ -34,7 +34,7 @@ class Point:
     steps: int
     nfe: float
     error: float
-    fewer: tuple[float, ...] = ()
+    leave_one_out: tuple[float, ...] = ()
     floor: float = math.nan
 
     @property
@@ -99,8 +99,10 @@ class Curve:
 def point_of_flow(budget: float, steps: int, nfe: float, squares: Tensor, blocks: int) -> Point:
     """The root mean square error over starts, from the mean square of each, ``(n,)``."""
     parts = squares.unflatten(0, (blocks, -1)).mean(1)
-    fewer = (parts.sum() - parts) / (blocks - 1)
-    return Point(budget, steps, nfe, float(squares.mean().sqrt()), tuple(fewer.sqrt().tolist()))
+    leave_one_out = (parts.sum() - parts) / (blocks - 1)
+    return Point(
+        budget, steps, nfe, float(squares.mean().sqrt()), tuple(leave_one_out.sqrt().tolist())
+    )
 
 
 def point_of_shares(budget: float, steps: int, nfe: float, shares: Tensor) -> Point:
@@ -110,11 +112,11 @@ def point_of_shares(budget: float, steps: int, nfe: float, shares: Tensor) -> Po
         shares: error of the expectation of each function in each block of paths,
             ``(blocks, functions)``.
     """
-    fewer = (shares.sum(0) - shares) / (len(shares) - 1)
+    leave_one_out = (shares.sum(0) - shares) / (len(shares) - 1)
     spread = shares.var(0) / len(shares)
     return Point(
         *(budget, steps, nfe, float(shares.mean(0).square().mean().sqrt())),
-        tuple(fewer.square().mean(1).sqrt().tolist()),
+        tuple(leave_one_out.square().mean(1).sqrt().tolist()),
         float(spread.mean().sqrt()),
     )
 
