@@ -1,4 +1,4 @@
-"""Priors whose cross entropies have one defect each: every one must be cost."""
+"""Priors whose cross entropies have one defect each: the suite must find every one."""
 
 import re
 from dataclasses import replace
