@@ -21,6 +21,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if os.name == "nt":  # Windows cannot open a directory to flush it
+        return
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -40,14 +40,15 @@ class Failure:
 
 @dataclass
 class Tally:
-    """What became of the jobs: how many were computed, found, inapplicable and failed.
+    """What became of the jobs: how many were computed, how many were stored already, how
+    many had components that do not go together, and how many failed.
 
     Args:
         failures: the failures by their reason.
     """
 
     computed: int = 0
-    found: int = 0
+    stored: int = 0
     inapplicable: int = 0
     failed: int = 0
     failures: dict[str, Failure] = field(default_factory=dict)
@@ -127,7 +128,7 @@ class _Bench:
         present = {row.metric for row in stored if row.status != "failed"}
         missing = [e for e in job.evaluators if not {m.name for m in metrics_of(e)} <= present]
         if not missing:
-            self.tally.found += 1
+            self.tally.stored += 1
             return
         outcome = compute(job, missing)
         self._write(job, outcome.rows)

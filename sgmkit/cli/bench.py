@@ -304,13 +304,13 @@ def _bench(plan: "Plan", out: str, fresh: bool, traceback: bool) -> None:
     except KeyboardInterrupt:
         if not total:  # it is not even known how many cells there are
             raise
-        stored = tally.computed + tally.found + tally.inapplicable + tally.failed
+        stored = tally.computed + tally.stored + tally.inapplicable + tally.failed
         raise UserError(
             f"interrupted: {stored} of {total} cells are in '{out}'; "
             "the same command goes on from there"
         ) from None
     _print_failures(tally, traceback)
-    counts = f"{tally.computed} computed, {tally.found} found, {tally.inapplicable} not applicable"
+    counts = f"{tally.computed} computed, {tally.stored} found, {tally.inapplicable} not applicable"
     path = "" if out == OUT else f" {shlex.quote(out)}"
     print(f"{total} cells: {counts}, {tally.failed} failed (sgmkit report{path} shows them)")
     if tally.failed:

@@ -195,15 +195,15 @@ def test_a_name_or_a_value_is_wrong(place, monkeypatch, capsys, args):
 
 @pytest.mark.parametrize("text", ["", " "])
 def test_no_solvers(place, monkeypatch, capsys, text):
-    said = refused(place, monkeypatch, capsys, ["bench", "--solvers", text])
-    assert said == f"expected names separated by commas, not {text!r}"
+    message = refused(place, monkeypatch, capsys, ["bench", "--solvers", text])
+    assert message == f"expected names separated by commas, not {text!r}"
 
 
 def test_no_tolerance_and_no_directory(place, monkeypatch, capsys):
-    said = refused(place, monkeypatch, capsys, ["bench", "--solvers", "rk45", "--tol", ""])
-    assert said == f"--tol takes {REAL}; '' is not one"
-    said = refused(place, monkeypatch, capsys, ["bench", "--solvers", "rk45", "--out", ""])
-    assert said == "--out takes the name of a directory, not ''"
+    message = refused(place, monkeypatch, capsys, ["bench", "--solvers", "rk45", "--tol", ""])
+    assert message == f"--tol takes {REAL}; '' is not one"
+    message = refused(place, monkeypatch, capsys, ["bench", "--solvers", "rk45", "--out", ""])
+    assert message == "--out takes the name of a directory, not ''"
 
 
 @pytest.mark.parametrize("args", USAGE)
@@ -249,9 +249,9 @@ def test_results_directory_that_may_really_not_be_written(place, monkeypatch, ca
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
 def test_results_directory_that_cannot_be_made(place, monkeypatch, capsys):
     """Nobody can make a directory there, and root is not told so before it tries."""
-    said = refused(place, monkeypatch, capsys, bench("/proc/results"))
+    message = refused(place, monkeypatch, capsys, bench("/proc/results"))
     why = "No such file or directory" if os.access("/proc", os.W_OK) else "Permission denied"
-    assert said == (
+    assert message == (
         f"cannot write to results directory '/proc/results': {why}; choose another with --out"
     )
 

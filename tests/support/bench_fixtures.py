@@ -54,7 +54,7 @@ class Spy(Base):
     def solve(self, rev, u, grid): return rev.noise(u)
 
 class Vandal(Base):
-    """Writes on what it is given, and fails."""
+    """Writes on its arguments, and fails."""
     def trouble(self, u): raise ZeroDivisionError("by hand")
     def solve(self, rev, u, grid):
         grid.fill_(0.5)
@@ -146,12 +146,12 @@ def run(tmp_path, monkeypatch, capsys):
 
     def go(text):
         code = cli.main(["bench", *text.split()])
-        said = capsys.readouterr()
-        counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", said.out)}
+        printed = capsys.readouterr()
+        counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", printed.out)}
         counts = {"all": counts.pop("cells"), **counts}
         assert counts["all"] == sum(counts.values()) - counts["all"]
         assert code == (counts["failed"] > 0)
-        return SimpleNamespace(counts=counts, err=said.err, frame=load_results("results"))
+        return SimpleNamespace(counts=counts, err=printed.err, frame=load_results("results"))
 
     return go
 

@@ -51,14 +51,14 @@ def test_every_axis_makes_another_cell(planned):
         "--model exact:bandwidth=0.1|--model exact:dtype=float32|--solvers rk45|"
         "--solvers rk45 --tol 1e-4|--solvers rk45:rtol=1e-4|--solvers rk45 --last mean"
     )
-    found = hashes(planned(base))
+    hashes_of_all = hashes(planned(base))
     for other in others.split("|"):
-        found += hashes(planned(f"{base} {other}"))
+        hashes_of_all += hashes(planned(f"{base} {other}"))
     seeds = hashes(planned(f"{base} --seeds 2"))
-    assert seeds[0] == found[0]
-    found += seeds[1:]
-    assert len(found) == 22
-    assert len(set(found)) == 22
+    assert seeds[0] == hashes_of_all[0]
+    hashes_of_all += seeds[1:]
+    assert len(hashes_of_all) == 22
+    assert len(set(hashes_of_all)) == 22
 
 
 def test_machine_and_versions_are_no_part_of_a_cell(planned, monkeypatch):

@@ -47,7 +47,7 @@ class Bench:
 
     def stop(self, files: int, how: signal.Signals) -> tuple[int, str, str]:
         """Send a signal as soon as there are so many results files; wait for the end."""
-        while len(found(self.where)) < files and self.process.poll() is None:
+        while len(result_files(self.where)) < files and self.process.poll() is None:
             time.sleep(0.001)
         self.process.send_signal(how)
         return self.end()
@@ -57,7 +57,7 @@ class Bench:
         return self.process.returncode, out, err
 
 
-def found(where: Path) -> list[str]:
+def result_files(where: Path) -> list[str]:
     folder = where / "results"
     return sorted(path.name for path in folder.glob("*.json")) if folder.exists() else []
 
@@ -66,10 +66,10 @@ def finish(where: Path, monkeypatch, capsys, command=ENERGY) -> tuple[int, int]:
     """Run to the end in this process: how many cells were computed, and how many found."""
     monkeypatch.chdir(where)
     assert cli.main(command) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    counts = {what: int(n) for n, what in re.findall(r"(\d+) (\w+)", said.out)}
-    assert counts["cells"] == CELLS == len(found(where))
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", printed.out)}
+    assert counts["cells"] == CELLS == len(result_files(where))
     assert counts["not"] == counts["failed"] == 0
     return counts["computed"], counts["found"]
 
@@ -95,7 +95,7 @@ def test_killed_again_and_again_it_ends_in_the_same_table(tmp_path, whole, monke
     for files in (1, 9, 20):
         code, out, err = Bench(tmp_path, *ENERGY).stop(files, signal.SIGKILL)
         assert (code, out, err) == (-signal.SIGKILL, "", "")
-        now = {name: (tmp_path / "results" / name).read_bytes() for name in found(tmp_path)}
+        now = {name: (tmp_path / "results" / name).read_bytes() for name in result_files(tmp_path)}
         assert files <= len(now) < CELLS
         assert kept.items() <= now.items()  # nothing is computed or written twice
         kept = now
@@ -121,7 +121,7 @@ def test_two_at_once_lose_nothing(tmp_path, whole, monkeypatch, capsys):
         assert (code, err) == (0, "")
         assert out.startswith(f"{CELLS} cells: ")
         assert out.endswith("0 failed (sgmkit report shows them)\n")
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {".lock", *found(tmp_path)}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {".lock", *result_files(tmp_path)}
     table = without_timing(load_results(tmp_path))
     assert table.equals(without_timing(load_results(whole)))
     assert report(tmp_path, monkeypatch, capsys) == report(whole, monkeypatch, capsys)
@@ -133,15 +133,15 @@ def test_interrupted_it_says_how_to_go_on(tmp_path, whole, monkeypatch, capsys):
     code, out, err = Bench(tmp_path, *ENERGY).stop(3, signal.SIGINT)
     files = [name for name in os.listdir(tmp_path / "results") if name != ".lock"]
     assert 3 <= len(files) < CELLS
-    assert sorted(files) == found(tmp_path)  # whole files only
+    assert sorted(files) == result_files(tmp_path)  # whole files only
     # Between the last file and its count there is a moment.
-    said = [
+    expected = [
         f"sgmkit: interrupted: {n} of {CELLS} cells are in 'results'; "
         "the same command goes on from there\n"
         for n in (len(files), len(files) - 1)
     ]
     assert (code, out) == (2, "")
-    assert err in said
+    assert err in expected
     assert finish(tmp_path, monkeypatch, capsys) == (CELLS - len(files), len(files))
     done = without_timing(load_results(tmp_path))
     both = load_results(whole)
