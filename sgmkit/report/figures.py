@@ -1,4 +1,4 @@
-"""The figure of a report: error against measured NFE. No global state of matplotlib is touched."""
+"""The figure of a report: error against measured NFE. It leaves matplotlib's global state alone."""
 
 import io
 import math
@@ -29,16 +29,17 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _GREY = "#555555"
 ACROSS, TITLE = 3, 48
-"""Panels side by side where there is a choice; letters in a line of a title."""
+"""Panels side by side, where metrics do not decide it; letters in a line of a title."""
 _BELOW = "upper end of an interval around a value ≤ 0"
 
 
 def draw(entries: Sequence[Entry]) -> "Figure | None":
     """Panels of error against measured NFE, both logarithmic; None if there is no error to show.
 
-    One panel per table whose metric is better when lower, costs apart; one line per solver with
-    its intervals; the floor dashed, with its interval as a band. A value at or below zero, which
-    the axis cannot hold, is an arrow that hangs from the upper end of its interval.
+    There is one panel for each table whose metric is better when lower and is no cost, and one
+    line for each solver, with its intervals. The floor is dashed, its interval a band. A value at
+    or below zero, which a logarithmic axis cannot show, is an arrow that hangs from the upper end
+    of its interval.
     """
     groups = [
         group
@@ -136,7 +137,7 @@ def _panel(
     styles: dict[str, dict[str, Any]],
     groups: list[list[Entry]],
 ) -> None:
-    """One metric of one model."""
+    """One metric of one model: lines, limits, floor and labels."""
     first, points = group[0], _points(group)
     panel.set_xscale("log")
     panel.set_yscale("log")
@@ -159,7 +160,7 @@ def _panel(
 
 
 def _curve(panel: "Axes", line: list[Entry], label: str, style: dict[str, Any]) -> None:
-    """One solver: a line with intervals, broken where a value is at or below zero."""
+    """One solver: a line with intervals. It breaks where a value is at or below zero."""
     bars = [[], []]
     for entry in line:
         finite = math.isfinite(entry.ci_low) and math.isfinite(entry.ci_high)
@@ -185,7 +186,7 @@ def _curve(panel: "Axes", line: list[Entry], label: str, style: dict[str, Any]) 
 
 
 def _limits(panel: "Axes", group: list[Entry], points: list[Entry]) -> None:
-    """Axes from the values, so that an interval reaching zero does not stretch them."""
+    """Limits of the axes. Values decide, so that an interval down to zero does not stretch them."""
     floors = [entry.value for entry in group if entry.scope == "floor" and entry.value > 0]
     heights = floors + [entry.value if entry.value > 0 else entry.ci_high for entry in points]
     tops = [entry.ci_high for entry in points if math.isfinite(entry.ci_high)]
@@ -195,7 +196,7 @@ def _limits(panel: "Axes", group: list[Entry], points: list[Entry]) -> None:
 
 
 def _ticks(axis: "Axis", ends: tuple[float, float]) -> None:
-    """1, 2, 5 within two decades, else powers of ten; plain numbers, none on minor ticks."""
+    """Ticks at 1, 2 and 5 within two decades, else at powers of ten, with plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if ends[1] < 100 * ends[0]:

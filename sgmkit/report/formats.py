@@ -49,12 +49,15 @@ b { color: #14692b }
 
 
 def terminal(tables: list[Table], width: int, colour: bool = False) -> str:
-    """Tables for a terminal; a table wider than ``width`` goes on below with its labels."""
+    """Tables for a terminal.
+
+    The columns of a table wider than ``width`` continue below it, with the labels repeated.
+    """
     from rich.console import Console
     from rich.text import Text
 
     out = io.StringIO()
-    # Blocks are made to fit before they get here, so the console must not fold or cut anything.
+    # Blocks fit into `width` already, so the console must not fold or cut anything.
     console = Console(file=out, width=10_000, force_terminal=colour, highlight=False)
     for table in tables:
         console.print(Text(table.title, "bold"))
@@ -70,7 +73,7 @@ def terminal(tables: list[Table], width: int, colour: bool = False) -> str:
 
 
 def _grid(block: Table) -> "rich.table.Table":
-    """One block as rich draws it."""
+    """One block as a table of rich."""
     from rich import box
     from rich.table import Table as Grid
     from rich.text import Text
@@ -93,7 +96,7 @@ def _grid(block: Table) -> "rich.table.Table":
 
 
 def _blocks(table: Table, width: int) -> Iterator[Table]:
-    """The table in pieces of whole columns, each with the labels, none wider than ``width``."""
+    """Pieces of the table: whole columns with the labels, none wider than ``width`` if possible."""
     labels = [table.header[0], *(_marked(line.label) for line in table.lines)]
     room = width - max(map(len, labels))
     columns = list(zip(*(line.cells for line in table.lines), strict=True))
@@ -119,7 +122,7 @@ def _marked(cell: Cell) -> str:
 
 
 def _aligned(column: tuple[Cell, ...]) -> list[str]:
-    """Texts of one width, decimal points and ± one below the other."""
+    """The texts of a column, padded so that decimal points and ± stand below one another."""
     parts = [_parts(cell) for cell in column]
     wide = [max(map(len, place)) for place in zip(*parts, strict=True)]
     wide[0] += max(0, *(len(_marked(cell)) - sum(wide) for cell in column))
@@ -134,7 +137,7 @@ def _aligned(column: tuple[Cell, ...]) -> list[str]:
 
 
 def _parts(cell: Cell) -> tuple[str, str, str, str]:
-    """``("0", ".123", " ± 0.004", "*")``."""
+    """The text in four parts to align: ``("0", ".123", " ± 0.004", "*")``."""
     if not cell.text[-1:].isdigit():
         return "", "", "", ""
     value, sign, half = cell.text.partition(" ± ")
@@ -147,7 +150,7 @@ def _any_best(tables: list[Table]) -> bool:
 
 
 def markdown(tables: list[Table]) -> str:
-    """GitHub tables; the best is bold."""
+    """Tables in GitHub's Markdown; the best cell of a column is bold."""
     out = []
     for table in tables:
         rows = [[_markdown(c) for c in (line.label, *line.cells)] for line in table.lines]
@@ -172,7 +175,7 @@ def _markdown(cell: Cell) -> str:
 
 
 def latex(tables: list[Table]) -> str:
-    """One ``table`` per table, with booktabs rules; the best is bold."""
+    """A LaTeX ``table`` for each table, with the rules of booktabs; the best cell is bold."""
     out = ["% needs \\usepackage{booktabs}"]
     for table in tables:
         caption = ". ".join(filter(None, (table.title, table.caption)))
@@ -203,7 +206,12 @@ def _tex(text: str) -> str:
 
 
 def html(tables: list[Table], picture: str = "") -> str:
-    """One page that needs no other file; ``picture`` is a PNG in base64."""
+    """One page that needs no other file.
+
+    Args:
+        tables: to show.
+        picture: of the figure, a PNG in base64; empty if there is none.
+    """
     out = [_PAGE]
     if picture:
         out.append(f'<img alt="error against NFE" src="data:image/png;base64,{picture}">')

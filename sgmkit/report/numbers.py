@@ -5,9 +5,10 @@ import re
 
 
 def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
-    """``0.123 ± 0.004``: as many digits as the interval allows, one or two of the interval itself.
+    """A value with its interval, ``0.123 ± 0.004``.
 
-    The wider side of an uneven interval is shown. Without an interval: four digits.
+    The interval has one or two digits, and the value as many decimal places. Of an uneven interval
+    the wider side is shown. A value without an interval has four digits.
     """
     half = max(high - value, value - low)
     if not math.isfinite(value):
@@ -23,6 +24,7 @@ def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
 
 
 def _plain(value: float) -> str:
+    """A value without an interval."""
     if value == round(value) and abs(value) < 1e6:
         return _fixed(value, 0)
     power = _power(abs(value))
@@ -30,14 +32,16 @@ def _plain(value: float) -> str:
 
 
 def _fixed(value: float, places: int) -> str:
+    """With so many decimal places, never as ``-0``."""
     places = max(0, places)
     return f"{round(value, places) + 0.0:.{places}f}"  # adding zero turns -0.0 into 0.0
 
 
 def _power(value: float) -> int:
+    """The power of ten of its first digit."""
     return math.floor(math.log10(value))
 
 
 def short(text: str) -> str:
-    """``1e-05`` as ``1e-5``."""
+    """The text with ``1e-05`` written as ``1e-5``."""
     return re.sub(r"e([+-])0*(\d)", lambda m: f"e{m[1].replace('+', '')}{m[2]}", text)
