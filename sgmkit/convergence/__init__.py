@@ -1,7 +1,8 @@
 """Errors of solvers on exact problems, and the orders of convergence that they show.
 
 Data are a Gaussian mixture, whose score is exact under any linear SDE: all error is the solver's
-own. Errors arise on equal steps in log-SNR, over one interval for every process.
+own. Errors arise on equal steps in log-SNR, over one interval for every process: the conformance
+suite measures where orders show soonest (`INTERVAL`), tables of convergence over a wider one.
 
 A deterministic solver has a strong error: the root mean square distance, in the data, to a tight
 solution of the probability flow from the same start. A stochastic one has a weak error: the root

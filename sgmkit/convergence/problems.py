@@ -21,12 +21,17 @@ from sgmkit.noise import Noise, SeededNoise
 from sgmkit.processes import Kernel, LinearSDE, act_on_phases, time_at_snr
 from sgmkit.solvers import Predict, Reverse, Solver, integrate
 
-INTERVAL = (-3.0, 4.0)
-"""Log signal-to-noise ratios between which errors arise: from noise to nearly data.
+Interval = tuple[float, float]
+"""Log signal-to-noise ratios between which errors arise."""
+INTERVAL: Interval = (-3.0, 4.0)
+"""From noise to data, as far as any process lets orders show within 512 steps.
 
 Beyond the upper end the auxiliary phases of a process of three phases are so stiff that explicit
-methods need more than 512 steps to show their order.
+methods need more steps than that. The conformance suite measures here.
 """
+WIDE_INTERVAL: Interval = (-6.0, 6.0)
+"""From noise to nearly data, within the range of every built-in process: where tables of
+convergence (``sgmkit bench --convergence``) are measured."""
 LOWEST = 1e-6
 """The earliest time that is used, in units of the horizon."""
 TIGHT = 1e-9
@@ -74,13 +79,22 @@ class Problem:
         sde: the process.
         law: of the data, flattened: ``means (J, N)``.
         event: shape of the data; N numbers. By default ``(N,)``.
+        interval: of log-SNR, in which errors arise.
+        seed: of the exact draws that `flow` starts from.
 
     Attributes:
         seen: calls that the predictor of the last `reverse` received for each row, int64 ``(B,)``.
     """
 
-    def __init__(self, sde: LinearSDE, law: Mixture, event: tuple[int, ...] = ()) -> None:
-        self.sde, self.law = sde, law
+    def __init__(
+        self,
+        sde: LinearSDE,
+        law: Mixture,
+        event: tuple[int, ...] = (),
+        interval: Interval = INTERVAL,
+        seed: int = 0,
+    ) -> None:
+        self.sde, self.law, self.interval, self.seed = sde, law, interval, seed
         self.event = event or tuple(law.means.shape[1:])
         self.seen = torch.zeros(0, dtype=torch.int64)
         self._locals: Memo[float, _Local] = Memo()
@@ -89,16 +103,16 @@ class Problem:
 
     def of(self, law: Mixture, event: tuple[int, ...] = ()) -> "Problem":
         """The same process and grids with other data; coefficients are shared."""
-        other = Problem(self.sde, law, event)
+        other = Problem(self.sde, law, event, self.interval, self.seed)
         other._grids, other._locals = self._grids, self._locals
         return other
 
     @functools.cached_property
     def log_snr(self) -> tuple[float, float]:
-        """The interval in which errors arise: `INTERVAL`, less what the process does not reach."""
+        """The interval in which errors arise, less what the process does not reach."""
         ends = tensor([1.0, LOWEST]) * self.sde.horizon
         least, most = self.sde.kernel(ends).snr.log().tolist()
-        return max(INTERVAL[0], least), min(INTERVAL[1], most)
+        return max(self.interval[0], least), min(self.interval[1], most)
 
     @torch.inference_mode(False)
     def grid(self, steps: int) -> Tensor:
@@ -127,7 +141,7 @@ class Problem:
         """
         ends = float(grid[0]), float(grid[-1])
         if (count, *ends) not in self._flows:
-            start = self.draw(grid[0], SeededNoise(0, range(count)))
+            start = self.draw(grid[0], SeededNoise(self.seed, range(count)))
             rev = self.reverse(SilentNoise(count))
             end = integrate(lambda rows: rev.select(rows).velocity, start, *ends, TIGHT, TIGHT)
             self._flows[count, *ends] = start, end
