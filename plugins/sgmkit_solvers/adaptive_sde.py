@@ -49,7 +49,7 @@ class AdaptiveSDE(Solver):
         for _ in range(MOST):
             proposed = torch.minimum(h, t - end)
             h = path.step(proposed)
-            if bool((h < 1e-15 * t).any()) or not bool(u.isfinite().all()):
+            if not bool((h >= 1e-15 * t).all()) or not bool(u.isfinite().all()):
                 raise UserError("adaptive-sde: a step vanished; loosen --tol")
             noise = path.draw(here.noise, h)
             arrives = h >= (t - end) * (1 - 1e-9)  # pieces of a path add up to rounding only

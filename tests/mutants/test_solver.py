@@ -372,7 +372,7 @@ class NeedsGrad(DDIM):
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (MisplacedBracket(), "check_uneven_steps", "declared 2, measured"),
         (EqualSteps(), "check_uneven_steps", "declared 2, measured"),
@@ -415,8 +415,8 @@ class NeedsGrad(DDIM):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Solver) else None,
 )
-def test_solver_mutants(mutant, name, told):
-    finds("solver", mutant, name, told)
+def test_solver_mutants(mutant, name, message):
+    finds("solver", mutant, name, message)
 
 
 @pytest.mark.parametrize("name", ["check_order", "check_uneven_steps", "check_no_clipping"])

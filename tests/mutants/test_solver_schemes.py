@@ -254,7 +254,7 @@ PREDICTOR = Ancestral()
 
 
 @pytest.mark.parametrize(
-    ("mutant", "name", "told"),
+    ("mutant", "name", "message"),
     [
         (StartSigma(), "check_order", "declared 2, measured"),
         (ThirdClaimed(3, weights="published"), "check_order", "declared 3, measured 2."),
@@ -279,8 +279,8 @@ PREDICTOR = Ancestral()
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Solver) else None,
 )
-def test_scheme_mutants(mutant, name, told):
-    finds("solver", mutant, name, told)
+def test_scheme_mutants(mutant, name, message):
+    finds("solver", mutant, name, message)
 
 
 @pytest.mark.parametrize("name", ["check_order", "check_uneven_steps"])

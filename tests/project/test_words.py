@@ -12,12 +12,8 @@ TREES = ("sgmkit", "plugins", "tests", "benchmarks")
 FILES = sorted(path for tree in TREES for path in ROOT.glob(f"{tree}/**/*.py"))
 PENDING: tuple[str, ...] = (
     "tests/core/benching",
-    "tests/core/convergence",
     "tests/core/report",
-    "tests/core/solvers",
     "tests/mutants",
-    "tests/plugins/sgmkit_libraries",
-    "tests/plugins/sgmkit_solvers",
     "tests/support",
 )
 """Beginnings of the paths that are not rewritten yet."""

@@ -203,16 +203,16 @@ def affine(solver, sde, predict, grid, draws, recorded=True):
 
     Args:
         draws: sizes of the run's draws, in order.
-        recorded: whether the solver is told that they are recorded.
+        recorded: whether the noise says that it is recorded.
     """
     k, total = sde.phases, sum(draws)
     u = torch.zeros(1 + k + total, k, 1, dtype=torch.float64)
     u[1 : 1 + k, :, 0] = torch.eye(k, dtype=torch.float64)
     noise = torch.zeros(len(u), total, 1, dtype=torch.float64)
     noise[1 + k :, :, 0] = torch.eye(total, dtype=torch.float64)
-    given = RecordedNoise(list(noise.split(draws, 1)))
-    given.recorded = recorded
-    rev = Reverse(sde, predict, given)
+    noise_fields = RecordedNoise(list(noise.split(draws, 1)))
+    noise_fields.recorded = recorded
+    rev = Reverse(sde, predict, noise_fields)
     out = solver.solve(rev, u, grid)[:, :, 0]
     rest = out[1:] - out[0]
     return rest[:k].T, out[0], rest[k:].T

@@ -26,7 +26,7 @@ from sgmkit_solvers.heun import Heun
 
 FIXED = [name for name, fact in torchdiffeq_solver._FACTS.items() if fact.nodes]
 ADAPTIVE = [name for name, fact in torchdiffeq_solver._FACTS.items() if not fact.nodes]
-TOLD = "input should be 'dopri8', .* or 'fixed_adams', not 'rk5'"
+UNKNOWN = "input should be 'dopri8', .* or 'fixed_adams', not 'rk5'"
 
 
 # The suite: dopri5, the default, passes it where all registered solvers do -----------------------
@@ -42,7 +42,7 @@ def test_torchdiffeq(check):
 
 def test_offered_by_name():
     assert sgmkit.create("solver", "torchdiffeq:method=euler") == TorchDiffEq("euler")
-    with pytest.raises(BadValue, match=TOLD):
+    with pytest.raises(BadValue, match=UNKNOWN):
         sgmkit.create("solver", "torchdiffeq:method=rk5")
 
 

@@ -48,13 +48,13 @@ def exact(name: str, rows: int = 5) -> tuple[Reverse, Tensor, Tensor]:
 def test_coefficients_are_computed_once_for_the_grid(method, monkeypatch):
     calls, prepare = count(), Reverse.prepare
     monkeypatch.setattr(Reverse, "prepare", lambda *args: (next(calls), prepare(*args)))
-    asked, own = count(), SDES["cld"].noise_factor
-    monkeypatch.setattr(type(SDES["cld"]), "noise_factor", lambda _, t: (next(asked), own(t))[1])
+    counter, own = count(), SDES["cld"].noise_factor
+    monkeypatch.setattr(type(SDES["cld"]), "noise_factor", lambda _, t: (next(counter), own(t))[1])
     rev, start, grid = exact("cld")
-    grid = grid * 0.97  # which nobody has asked for before
+    grid = grid * 0.97  # which no other test uses
     TorchSDE(method).solve(rev, start, grid)
     assert next(calls) == 1
-    assert next(asked) <= 2
+    assert next(counter) <= 2
 
 
 @pytest.mark.parametrize("name", ["vp", "geometric", "cld", "coupled", "third"])

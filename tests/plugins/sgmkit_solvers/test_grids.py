@@ -94,16 +94,16 @@ def test_noise_level_of_vp_is_sigma_over_alpha():
     sde = VP()
     beta = 0.1 * 0.3 + 19.9 * 0.3**2 / 2
     level = math.sqrt(math.expm1(beta))
-    (found,) = time_at_snr(sde, torch.tensor([-2 * math.log(level)], dtype=torch.float64), 1e-3)
-    assert float(found) == pytest.approx(0.3, rel=1e-13)
+    (time,) = time_at_snr(sde, torch.tensor([-2 * math.log(level)], dtype=torch.float64), 1e-3)
+    assert float(time) == pytest.approx(0.3, rel=1e-13)
 
 
 @pytest.mark.parametrize("name", SDES)
 def test_snr_is_inverted_to_rounding(name):
     sde = SDES[name]
     times = torch.tensor([0.002, 0.03, 0.4, 0.97], dtype=torch.float64) * sde.horizon
-    found = time_at_snr(sde, sde.kernel(times).snr.log(), 1e-3 * sde.horizon)
-    assert close(found / times, torch.ones_like(times), 1e-9 if sde.phases == 3 else 1e-12)
+    inverted = time_at_snr(sde, sde.kernel(times).snr.log(), 1e-3 * sde.horizon)
+    assert close(inverted / times, torch.ones_like(times), 1e-9 if sde.phases == 3 else 1e-12)
 
 
 def test_snr_beyond_the_horizon():

@@ -70,10 +70,10 @@ def test_every_solver_gives_an_answer_or_its_reason(name):
             assert type(model.sde).__name__ in reason or "phase" in reason
             continue
         grid = sgmkit.time_grid("logsnr", model.sde, 12, model.t_min)
-        found = model.sample(5, solver, grid, SeededNoise(1, range(5)))
-        assert bool(found.x.isfinite().all()), spec
+        samples = model.sample(5, solver, grid, SeededNoise(1, range(5)))
+        assert bool(samples.x.isfinite().all()), spec
         if not solver.adaptive:
-            assert found.nfe.tolist() == [12 * solver.cost] * 5, spec
+            assert samples.nfe.tolist() == [12 * solver.cost] * 5, spec
 
 
 def test_every_solver_says_where_it_is_from():
