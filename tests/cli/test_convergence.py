@@ -29,7 +29,7 @@ def test_solvers_by_processes(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     for sde in ("vp", "cld"):
-        start = out.index(f"eight-gaussians:std=0.3 · {sde} · equal steps in log-SNR -3 to 4\n")
+        start = out.index(f"eight-gaussians:std=0.3 · {sde} · equal steps in log-SNR -6 to 6\n")
         _, header, _, heun, ssem = out[start:].splitlines()[:5]
         columns = ["solver", "error", "declared", "slope", "Gaussian", "floor"]
         assert re.split("  +", header) == [*columns, "NFE 16", "NFE 32", "NFE 64"]

@@ -14,10 +14,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = sorted(path.parent for path in ROOT.glob("sgmkit/*/__init__.py"))
 PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/__init__.py"))
-MISNAMED_PENDING: tuple[str, ...] = ()
-"""Rooms and packages whose test files are not renamed yet."""
-UNTESTED_PENDING = ("models",)
-"""Rooms and packages in which some module has no test file of its own yet."""
 
 
 def modules(package: Path) -> set[str]:
@@ -49,16 +45,12 @@ def belongs(test: str, module: str) -> bool:
 
 @pytest.mark.parametrize("package", [*ROOMS, *PACKAGES], ids=lambda path: path.name)
 def test_test_files_are_named_after_modules(package):
-    if package.name in MISNAMED_PENDING:
-        pytest.skip("not renamed yet")
     names = modules(package)
     assert {t for t in aspects(package) if not any(belongs(t, m) for m in names)} == set()
 
 
 @pytest.mark.parametrize("package", [*ROOMS, *PACKAGES], ids=lambda path: path.name)
 def test_every_module_has_a_test_file(package):
-    if package.name in UNTESTED_PENDING:
-        pytest.skip("some test files are missing")
     tests = aspects(package)
     assert {m for m in modules(package) if not any(belongs(t, m) for t in tests)} == set()
 

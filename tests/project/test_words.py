@@ -10,13 +10,6 @@ ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"told", "found", "given", "asked"}
 TREES = ("sgmkit", "plugins", "tests", "benchmarks")
 FILES = sorted(path for tree in TREES for path in ROOT.glob(f"{tree}/**/*.py"))
-PENDING: tuple[str, ...] = (
-    "tests/core/benching",
-    "tests/core/report",
-    "tests/mutants",
-    "tests/support",
-)
-"""Beginnings of the paths that are not rewritten yet."""
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -70,7 +63,4 @@ match z:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_identifiers_name_what_they_hold(path):
-    name = str(path.relative_to(ROOT))
-    if name.startswith(PENDING):
-        pytest.skip("not rewritten yet")
     assert vague(path.read_text()) == []

@@ -36,7 +36,7 @@ from sgmkit.benching import cells
         ("--solvers heun --tol 1e-2", "--solvers heun --tol 1e-4"),
     ],
 )
-def test_the_same_cell_however_it_is_asked_for(planned, one, other):
+def test_a_cell_has_one_hash_however_it_is_spelt(planned, one, other):
     first, second = (hashes(planned(text)) for text in (one, other))
     assert sorted(first) == sorted(second)
     assert len(set(first)) == len(first)
@@ -100,7 +100,7 @@ def test_items_of_a_model_are_not_those_of_the_cells(run):
     assert done.counts["all"] == 1
 
 
-def test_options_of_a_model_are_told_in_its_name(planned):
+def test_options_of_a_model_show_in_its_name(planned):
     plan = planned(f"--solvers heun {SMALL} --model exact:bandwidth=0.2")
     models = {getattr(columns, "model", "") for columns in columns_of(plan)}
     assert models == {"exact:bandwidth=0.2", ""}
@@ -109,7 +109,7 @@ def test_options_of_a_model_are_told_in_its_name(planned):
     assert (row.model, row.sde, row.data) == ("exact", "vp:beta_max=9", "two-moons:std=0.2")
 
 
-def test_a_cell_that_is_asked_for_twice_is_one(run):
+def test_a_cell_in_a_plan_twice_is_one(run):
     done = run(f"--solvers euler,em,heun --nfe 4,5,5 {FAST}")
     assert done.counts["all"] == 2 + 1 + 1  # euler at 4 and 5, heun at 4, the floor
 

@@ -47,7 +47,7 @@ def test_best_needs_a_rival_an_interval_and_all_seeds():
     assert best([*rows, blank("a", "failed", "boom", seed=2)]) == set()
 
 
-def test_best_is_found_column_by_column():
+def test_best_is_decided_column_by_column():
     rows = [row("a", 0.5, nfe=20), row("b", 0.9, nfe=20), row("a", 0.5), row("b", 0.1)]
     marks = {line.label.text: [c.best for c in line.cells] for line in only(rows).lines}
     assert marks == {"a": [True, False], "b": [False, True]}

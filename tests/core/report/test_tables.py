@@ -71,7 +71,7 @@ def test_no_number_is_shown_with_its_reason():
     assert sorted(table.notes) == ["boom", "no clock"]  # one note for one reason
 
 
-def test_spent_evaluations_are_told_where_the_column_says_another_number():
+def test_spent_evaluations_are_shown_where_the_column_says_another_number():
     rows = [row("euler", 0.5), row("heun", 0.4, nfe=49.0, budget="nfe=50")]
     rows += [row("rk3", 0.3, nfe=48.0)]
     table = only(rows)
