@@ -63,7 +63,10 @@ def show(solvers: Sequence[str], sdes: Sequence[str], data: str, quick: bool, ou
     """Both tables, and the figure."""
     law = create("dataset", data).mixture()
     if law is None:
-        raise BadValue(f"--data {data} states no law; eight-gaussians does")
+        raise BadValue(
+            "orders need data whose exact distribution is known, a Gaussian mixture; "
+            f"{data} has none: try --data eight-gaussians"
+        )
     problem_sets = {name: ProblemSet(create("sde", name), flattened(law)) for name in sdes}
     makers = {label: create("solver", label) for label in solvers}
     most = 3 if quick else None

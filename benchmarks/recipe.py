@@ -55,7 +55,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     recipe = tomllib.loads(Path(options.recipe).read_text())
     steps, share = recipe["train"]["steps"], recipe["model"]["vae_share"]
-    # Nearly none, for a model may be told of idle channels by its first step.
+    # Nearly none, for a model may be told of inactive channels by its first step.
     only = {"autoencoder": 1.0, "both": 1e-9}
     counts = {"autoencoder": round(share * steps), "both": round((1 - share) * steps)}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

@@ -58,12 +58,12 @@ class PairMetric(FeatureMetric):
         Doc("compare with as many test items (test), or with all training items (train)"),
     ] = "test"
 
-    least: ClassVar[int] = 2
+    min_count: ClassVar[int] = 2
     """Smallest number of samples, and of data, for which the metric is defined."""
 
     @abstractmethod
     def measure(self, bank: Bank, x: Images, y: Images, ctx: Context) -> Iterable[Value]:
-        """One row for each metric, from samples ``x`` and data ``y``, at least `least` of each."""
+        """One row for each metric, from `min_count` or more of samples ``x`` and of data ``y``."""
 
     def evaluate(self, ctx: Context) -> Iterable[Value]:
         """One row for each metric."""
@@ -76,10 +76,12 @@ class PairMetric(FeatureMetric):
             data = ctx.reference(len(samples))
             samples = samples[: len(data)]
             y = Images.of(data[: len(samples)], "test")
-        if reason := ctx.flaw or too_few(samples, self.least):
+        if reason := ctx.flaw or too_few(samples, self.min_count):
             return self._no_values(len(samples), reason)
-        if y.count < self.least:
-            return self._no_values(len(samples), f"needs at least {self.least} data")
+        if y.count < self.min_count:
+            return self._no_values(
+                len(samples), f"needs at least {self.min_count} reference images"
+            )
         return self.measure(bank, Images.of(samples, "samples"), y, ctx)
 
 

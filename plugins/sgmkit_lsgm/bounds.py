@@ -1,12 +1,12 @@
 r"""Upper bounds on the negative log-likelihood of an item, each named for what it is.
 
-With the coarsest latents in the state u_e at the cut-off e, and finer latents z_fine, one draw from
-the encoder gives
+With the coarsest latents in the state u at the cut-off t_min, and finer latents z_fine, one draw
+from the encoder gives
 
-    -log p(x | u_e, z_fine) + log q(u_e | x) - log p(u_e) + log q(z_fine | x) - log N(z_fine; 0, I)
+    -log p(x | u, z_fine) + log q(u | x) - log p(u) + log q(z_fine | x) - log N(z_fine; 0, I)
 
-whose mean is the negative ELBO. ``q(u_e | x)`` is a Normal density in closed form; the prior's
-density ``p(u_e)`` is that of its probability flow, or is bounded. All phases of u_e count, the
+whose mean is the negative ELBO. ``q(u | x)`` is a Normal density in closed form; the prior's
+density ``p(u)`` is that of its probability flow, or is bounded. All phases of u count, the
 velocity among them. With hierarchical groups q is the product of each group's law given the *clean*
 groups before it. Importance weights of several draws still average to the likelihood, because the
 laws of the clean groups given the noisy ones integrate to one.
@@ -72,7 +72,9 @@ def flow_bound(
             prior = flow_state_likelihood(rev, u, source, cut, options)
             first, log_q = u[:, 0], state_log_q(top, kernel, eps)
         elif draws > 1:
-            raise Incompatible("importance weights need the density of u_e: no normalising flows")
+            raise Incompatible(
+                "importance weights need the density of the state at t_min: no normalising flows"
+            )
         else:
             kind = "nelbo-ode-z0"
             prior = flow_likelihood(rev, top.z, source, cut, options)
@@ -128,7 +130,7 @@ def likelihood_bound(
 
 
 def state_log_q(latents: Latents, kernel: Kernel, eps: Tensor) -> Tensor:
-    """``log q(u_e | x)``, nats, ``(B,)``: of a Normal with covariance ``S + s^2 m m^T``.
+    """``log q(u | x)``, nats, ``(B,)``: of a Normal with covariance ``S + s^2 m m^T``.
 
     It is computed from the draws that made the state, ``u = m z + L eps`` and ``z = mean + s xi``,
     because they are lost to rounding in u itself. With ``rho = L^-1 m`` and ``a = s rho`` the

@@ -1,10 +1,10 @@
 r"""KL divergence of the encoder's latents from their prior: by group, annealed and balanced.
 
-By coordinate of the coarsest latents it is ``excess - 1/2 log(1 + s^2 |rho_e|^2)`` with the excess
-of `sgmkit.Prior.cross_entropy` (see `sgmkit.processes.cross_entropy`). Groups condition on the
-groups before them, so the sum of their entropies is at most the entropy of all: a bound stays a
-bound. Behind a normalising flow the entropy of u_e has no closed form. As in LSGM, the estimate is
-then ``log q(z_0 | x)`` at the draw, as if the cut-off were without noise.
+By coordinate of the coarsest latents it is ``excess - 1/2 log(1 + s^2 |rho|^2)``, rho at t_min,
+with the excess of `sgmkit.Prior.cross_entropy` (see `sgmkit.processes.cross_entropy`). Groups
+condition on the groups before them, so the sum of their entropies is at most the entropy of all: a
+bound stays a bound. Behind a normalising flow the entropy of u at t_min has no closed form. As in
+LSGM, the estimate is then ``log q(z_0 | x)`` at the draw, as if the cut-off were without noise.
 """
 
 from collections.abc import Sequence
@@ -47,16 +47,16 @@ def cut_kernel(prior: Prior, t_min: float | None = None) -> Kernel:
 
 
 def cut_state(kernel: Kernel, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-    """States at the cut-off, ``u_e = m z + L eps``, ``(B, k, *event)``, and their noise eps."""
+    """States at the cut-off, ``u = m z + L eps``, ``(B, k, *event)``, and their noise eps."""
     eps = noise(z.new_empty(len(z), kernel.mean.shape[-1], *z.shape[1:]))
     return kernel.perturb(z, eps), eps
 
 
 def own_entropy(latents: Latents, kernel: Kernel) -> Tensor:
-    """``H(N(., S_e)) - H(u_e | x)`` by coordinate, nats, like ``latents.z``.
+    """``H(N(., S)) - H(u | x)`` at the cut-off, by coordinate, in nats, like ``latents.z``.
 
-    Without a normalising flow it is ``-1/2 log(1 + s^2 |rho_e|^2)``; behind one it is estimated by
-    ``log q(z_0 | x) + H(N(., S_e))``.
+    Without a normalising flow it is ``-1/2 log(1 + s^2 |rho|^2)``; behind one it is estimated by
+    ``log q(z_0 | x) + H(N(., S))``.
     """
     if latents.base is None:
         return -mutual_information(kernel, latents.std)
@@ -78,7 +78,7 @@ class Divergence(nn.Module):
         balanced: when groups are balanced while the weight is below its high value: never (off),
             while the autoencoder is trained alone (vae), or always.
         separate: draw times for the encoder apart from those of the prior's own loss.
-        threshold: nats below which a channel is idle; 0: none is.
+        threshold: nats below which a channel is inactive; 0: none is.
     """
 
     channel_kl: Tensor
@@ -122,7 +122,7 @@ class Divergence(nn.Module):
         even = self.balanced == "off" or rate >= high or (self.balanced == "vae" and not alone)
         if alone:
             return self._alone(code, share * rate, even)
-        self._deactivate_idle(prior)
+        self._deactivate_channels(prior)
         top, kernel = code[0], cut_kernel(prior)
         own = own_entropy(top, kernel)
         # The divergence of each group, less the excess of the coarsest latents.
@@ -157,7 +157,7 @@ class Divergence(nn.Module):
         cost = share * (groups * gains).sum()
         return Cost(gradient_of(cost) + share * nats.sum(), nats, nats.new_zeros(()))
 
-    def _deactivate_idle(self, prior: Prior) -> None:
+    def _deactivate_channels(self, prior: Prior) -> None:
         """Name to the prior the channels whose divergence is too small to be worth modelling.
 
         The running means stand still once the prior is trained, so every step names the same ones:

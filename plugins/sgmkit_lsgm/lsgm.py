@@ -1,8 +1,10 @@
 r"""Latent score-based models: a variational autoencoder whose prior is a score-based model.
 
-The latent of the model is the state ``u_e = m_e z + L_e eps`` of the prior's process at its cut-off
-e, given the encoder's z. The decoder reads phase 0 of u_e, in training as after sampling. For the
-cross entropy of u_e, for every linear SDE, see `sgmkit.processes.cross_entropy`.
+The latent of the model is the state ``u = m z + L eps`` of the prior's process at its cut-off
+t_min, given the encoder's z. The decoder reads phase 0 of u at t_min, in training as after
+sampling, except while the autoencoder is trained alone, and behind a normalising flow, where it
+reads z. For the cross entropy of u at t_min, for every linear SDE, see
+`sgmkit.processes.cross_entropy`.
 """
 
 import math
@@ -38,7 +40,7 @@ from sgmkit_lsgm.pretrained import check_same_data, copy_state, same_outputs
 from sgmkit_lsgm.regular import Regulariser
 
 ADOPTED = ("autoencoder.", "divergence.channel_")
-"""How the names of the tensors begin that a training takes over from a pretrained run."""
+"""Prefixes of the tensors that a new training takes over from a pretrained run."""
 REACHED_UNIT = 2.0**-40
 """Unit of ``reached``, the progress that earlier versions kept in the model's state."""
 Share = Annotated[float, Ge(0), Le(1)]
@@ -76,14 +78,21 @@ class Lsgm(Model):
         event: tuple[int, ...],
         likelihood: str,
         levels: int | None,
-        autoencoder: Callable[..., Autoencoder] = "autoencoders/conv",  # type: ignore[assignment]
-        prior: Callable[..., Prior] = PRIOR,  # type: ignore[assignment]
+        autoencoder: Annotated[
+            Callable[..., Autoencoder], Doc("encoder and decoder of the latents")
+        ] = "autoencoders/conv",  # type: ignore[assignment]
+        prior: Annotated[
+            Callable[..., Prior], Doc("score-based model of the coarsest latents")
+        ] = PRIOR,  # type: ignore[assignment]
         decoder: Annotated[
             Name, Doc("law of the data given the latents; auto: the one that suits the data")
         ] = "auto",
         times: Annotated[
             Literal["shared", "separate"],
-            Doc("times at which the encoder's loss is computed: those of the prior's, or others"),
+            Doc(
+                "shared: the encoder's loss uses the times drawn for the prior's loss; separate: "
+                "it draws its own"
+            ),
         ] = "shared",
         vae_share: Annotated[
             Share, Doc("share of the steps that train the autoencoder alone")
@@ -94,12 +103,16 @@ class Lsgm(Model):
         kl_portion: Annotated[Share, Doc("share of the steps over which it rises")] = 0.0,
         balance: Annotated[
             Literal["off", "vae", "always"],
-            Doc("when to balance groups of latents, while the weight is below kl_high"),
+            Doc(
+                "balance the KL of groups of latents (NVAE): never (off), while the autoencoder "
+                "is trained alone (vae), or always; in each case only until the weight reaches "
+                "kl_high"
+            ),
         ] = "vae",
         drop_inactive: Annotated[
             float,
             Ge(0),
-            Doc("channels of a smaller divergence, in nats, get the prior N(0, 1); 0: none"),
+            Doc("channels whose KL is below this many nats get the prior N(0, 1); 0 keeps all"),
         ] = 0.0,
         regularise: Annotated[
             float, Ge(0), Doc("penalty in nats on the autoencoder's spectral norms and norm gains")
@@ -107,9 +120,7 @@ class Lsgm(Model):
         regularise_prior: Annotated[
             float, Ge(0), Doc("the same penalty for the prior's network")
         ] = 0.0,
-        vae_lr: Annotated[
-            float, Gt(0), Doc("learning rate of the autoencoder, times train.lr")
-        ] = 1.0,
+        vae_lr: Annotated[float, Gt(0), Doc("factor on train.lr for the autoencoder")] = 1.0,
         pretrained: Annotated[
             str | None, Doc("run directory whose autoencoder the training begins with")
         ] = None,
@@ -128,8 +139,11 @@ class Lsgm(Model):
             raise BadValue("frozen=true leaves nothing to train: prior=normal has no weights")
         self.t_min = self.prior.t_min
         if drop_inactive and not (vae_share or pretrained):
-            raise BadValue("drop_inactive needs vae_share or pretrained, to know what is inactive")
-        if drop_inactive:  # raises for a prior that cannot leave out channels
+            raise BadValue(
+                "drop_inactive compares KL divergences measured while the autoencoder is trained "
+                "alone: set vae_share > 0, or pretrained=RUN"
+            )
+        if drop_inactive:  # raises for a prior without a score in inactive channels
             self.prior.deactivate(torch.zeros(self.prior.event[0], dtype=torch.bool))
         self.vae_share = 0.0 if frozen else vae_share
         self.partial = self.vae_share > 0
@@ -157,7 +171,10 @@ class Lsgm(Model):
         return self
 
     def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
-        """The negative ELBO of an item divided by its number of values, plus the prior's own loss.
+        """The negative ELBO of an item, divided by its number of values, and further terms.
+
+        The KL in it is weighted by the schedule; added are the prior's own loss and the penalties
+        of ``regularise`` and ``regularise_prior``.
 
         Parts, in nats per item: ``recon``, ``kl`` (with weight one) and their sum ``nelbo``; and
         ``prior``, the prior's own loss, zero while the autoencoder is trained alone.
@@ -206,11 +223,16 @@ class Lsgm(Model):
         differs += str(options["autoencoder"])
         copy_state(self, other, ADOPTED, differs, advice)
         if not same_outputs(self.autoencoder, other.autoencoder):
-            raise BadValue(f"{differs}: with its weights this one answers otherwise; {advice}")
+            raise BadValue(
+                f"{differs}: with the pretrained weights this autoencoder computes something else, "
+                f"so an option that changes no shape differs; {advice}"
+            )
         measured = self.vae_share or bool(self.divergence.channel_share)
         if self.divergence.threshold and not measured:
-            reason = f"{source} never trained its autoencoder alone"
-            raise BadValue(f"drop_inactive cannot know what is inactive: {reason}; give vae_share")
+            raise BadValue(
+                "drop_inactive compares KL divergences measured while the autoencoder is trained "
+                f"alone, and {source} never trained it alone: set vae_share > 0"
+            )
 
     def recorded_progress(self, retired: Mapping[str, Tensor]) -> float:
         """See `sgmkit.Model.recorded_progress`: earlier versions kept it as ``reached``."""

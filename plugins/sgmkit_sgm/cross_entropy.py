@@ -3,9 +3,9 @@ r"""The cross entropy of latents under a score-based prior, and the loss that tr
 LSGM (Vahdat et al. 2021, sec. 3.3 and app. C): the encoder's loss always has the likelihood
 weighting, the prior's has its own. The paper's three algorithms are: one pass with one weighting
 (1), times drawn apart for the encoder (2), and the prior's times used again for the encoder (3).
-Where the weights are numbers, 1 and 3 need one pass of the network in each direction: rows do not
-see each other, so that the encoder's gradient for a row of z is the gradient of the prior's loss
-times the ratio of the two weights.
+Where the weights are numbers, 1 and 3 need one pass of the network in each direction: no row's loss
+depends on another row, so that the encoder's gradient for a row of z is the gradient of the prior's
+loss times the ratio of the two weights.
 
 With ``control``, the cost of the same draws under a Normal prior is replaced by its mean, which is
 known in closed form. That is most of the estimate's variance, and no network has a part in it.
@@ -55,9 +55,12 @@ def check_latents(problem: ScoreMatching) -> None:
     Raises:
         Incompatible: for denoising matching, where u_0 is not known from z.
     """
-    if problem.form.matching == "dsm" and any(any(row) for row in problem.sde.start_cov):
+    if problem.parameterisation.matching == "dsm" and any(
+        any(row) for row in problem.sde.start_cov
+    ):
         raise Incompatible(
-            "the cross entropy is of the law given the data: take matching=hsm, not dsm"
+            "matching=dsm cannot train a prior of latents: it needs u_0, which is random given "
+            "the latent; use matching=hsm"
         )
 
 
@@ -67,7 +70,7 @@ class LatentCrossEntropy:
 
     Args:
         problem: of the prior.
-        error: error of the prior's network, trained.
+        error: target minus prediction of the prior's network, whose parameters receive gradients.
         frozen_error: the same with the network's parameters held constant: its gradient reaches
             the states only.
         control: replace the cost of a Normal prior by its mean.
@@ -84,7 +87,7 @@ class LatentCrossEntropy:
         """See `sgmkit.Prior.cross_entropy`."""
         problem = self.problem
         check_latents(problem)
-        scalar = problem.sde.driven == 1 and not problem.form.whole  # W is a number
+        scalar = problem.sde.driven == 1 and not problem.parameterisation.whole  # W is a number
         if scalar and not callable(weight) and not separate:
             return self._in_one_pass(z, noise, weight)
         own = problem.perturb(z.detach(), noise, problem.weighting)
@@ -120,7 +123,7 @@ class LatentCrossEntropy:
         return CrossEntropy(excess, gradient_of(cost, loss.total), dict(loss.parts))
 
     def _closed_form(self, batch: PerturbedBatch, z: Tensor) -> Tensor:
-        """The part in which no network has a say, like z: ``KL(q(u_T | z) || prior)``.
+        """The terms in closed form, in the shape of z: ``KL(q(u_T | z) || prior)``.
 
         With ``control``, less the control variate: the Normal prior's cost minus its mean.
         """

@@ -65,7 +65,8 @@ class Parameterisation:
     Args:
         sde: the forward process.
         prediction: what the network predicts.
-        mixed: the fixed part of the noise, to which the network's prediction is added.
+        mixed: the fixed part of the noise prediction: ``velocity``, to which the network is added;
+            ``normal``, interpolated with the network by a learnable share; or ``none``.
         matching: the matching target.
         sigma_data: the data's standard deviation, as ``prediction="edm"`` assumes it.
         inputs: whether the network sees each phase, or their one sum that says all of the data.
@@ -151,8 +152,9 @@ class Parameterisation:
         Args:
             t: times, ``(B,)`` float64.
             kernel: law of u_t given x, at these times.
-            conditional: law of u_t given the matching target, for training: the noise is then of
-                this law. None: the noise is that of the kernel.
+            conditional: for training, law of u_t given what the matching conditions on: the data x
+                (hsm) or the whole start u_0 (dsm). The noise is then of this law. None: the noise
+                is that of the kernel.
             like: states that the coefficients will act on, ``(B, k, *event)``.
         """
         scale, label, *pair = self._matrices(t, kernel, conditional)

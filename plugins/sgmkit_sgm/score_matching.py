@@ -28,9 +28,12 @@ from sgmkit_sgm.parameterisation import Parameterisation
 
 Sampling = Literal["importance", "uniform"]
 EARLIEST = 1e-9
-"""A time that is as good as 0, as a share of the horizon."""
+"""Stands for t = 0 where t must be positive; a fraction of the horizon."""
 UNIFORM_SHARE = {"importance": 0.1, "uniform": 1.0}
-"""Share of the times that is drawn uniformly: some of them, so that no density comes near zero."""
+"""Share of training times drawn uniformly.
+
+With importance sampling a tenth, so that no density comes near zero.
+"""
 
 
 def time_of_noise(sde: LinearSDE, noise_min: float) -> float:
@@ -62,8 +65,8 @@ class PerturbedBatch:
         density: the density that they were drawn from, at t, ``(B,)``.
         eps: the noise of all phases that was added, ``(B, k, *event)``.
         kernel: law of u_t given x.
-        conditional: law of u_t given the matching target: x (hybrid) or u_0 (denoising). ``eps`` is
-            the noise of this law.
+        conditional: law of u_t given what the matching conditions on: the data x (hsm) or the
+            whole start u_0 (dsm). ``eps`` is the noise of this law.
         factor: R at the times, ``(B, k, k)``, where the noise of all phases is predicted; or None.
         u: the states, ``(B, k, *event)``.
         y: labels ``(B,)`` for the network, or None.
@@ -87,7 +90,7 @@ class ScoreMatching:
 
     Args:
         event: shape of one item of data.
-        form: the process, what a network predicts and the matching target.
+        parameterisation: the process, what a network predicts and the matching target.
         weighting: W, see `sgmkit.processes.weight_matrix`.
         sampling: the law of t: by the size of the integrand, or uniform.
         t_min: the cut-off; times lie between it and the horizon.
@@ -98,7 +101,7 @@ class ScoreMatching:
     """
 
     event: tuple[int, ...]
-    form: Parameterisation
+    parameterisation: Parameterisation
     weighting: Weighting
     sampling: Sampling
     t_min: float
@@ -111,7 +114,7 @@ class ScoreMatching:
     @property
     def sde(self) -> LinearSDE:
         """The forward process."""
-        return self.form.sde
+        return self.parameterisation.sde
 
     def times(self, weighting: Weighting) -> TimeSampler:
         """The law of t for this weighting: ``sampling`` changes no expectation, only variances."""
@@ -121,8 +124,8 @@ class ScoreMatching:
                 weighting,
                 self.t_min,
                 UNIFORM_SHARE[self.sampling],
-                sigma_data=self.form.sigma_data,
-                whole=self.form.whole,
+                sigma_data=self.parameterisation.sigma_data,
+                whole=self.parameterisation.whole,
             )
         return self.samplers[weighting]
 
@@ -143,14 +146,15 @@ class ScoreMatching:
         t, density = self.times(weighting).draw(uniform)
         eps = noise.stream("diffusion")(x.new_empty(len(x), sde.phases, *self.event))
         conditional = kernel = sde.kernel(t)
-        if self.form.matching == "hsm":
+        if self.parameterisation.matching == "hsm":
             u = kernel.perturb(x, eps)  # u_t = m_t x + L_t eps
         else:
             phi, root = sde.kernel_from(t)
             conditional = Kernel(phi[..., 0], root @ root.mT, root)
             u_0 = self._start(x, noise)
-            u = act_on_phases(phi.to(x), u_0) + act_on_phases(root.to(x), eps)  # Phi u_0 + F eps
-        factor = flow_factor(sde, t) if self.form.whole else None
+            # u_t = Phi u_0 + L eps, L the factor of u_t given u_0
+            u = act_on_phases(phi.to(x), u_0) + act_on_phases(root.to(x), eps)
+        factor = flow_factor(sde, t) if self.parameterisation.whole else None
         labels = None if y is None else y.to(x.device)
         return PerturbedBatch(t, density, eps, kernel, conditional, factor, u, labels)
 
@@ -173,11 +177,13 @@ class ScoreMatching:
     def weight(self, batch: PerturbedBatch, weighting: Weighting) -> Tensor:
         """W of the loss ``1/2 e^T W e``: ``(B, r, r)``, or ``(B, k, k)`` for the whole noise.
 
-        An error of the whole noise is one of the driven noise by ``e_d = P e``, which costs
-        ``1/2 e^T P^T W P e``; ``unweighted`` is twice the identity on all k phases.
+        An error e of the whole noise causes the driven error ``e_d = P e``, so W becomes
+        ``P^T W P``; ``unweighted`` is twice the identity on all k phases.
         """
         sde = self.sde
-        driven = weight_matrix(sde, batch.t, batch.conditional, weighting, self.form.sigma_data)
+        driven = weight_matrix(
+            sde, batch.t, batch.conditional, weighting, self.parameterisation.sigma_data
+        )
         if batch.factor is None:
             return driven
         if weighting == "unweighted":
@@ -189,9 +195,9 @@ class ScoreMatching:
         """The loss, ``mean of 1/2 e^T W e / density`` over rows, with its parts; see `Sgm.loss`.
 
         Args:
-            density: of the times, ``(B,)``.
-            weight: W, ``(B, r, r)``, or k for r.
-            error: e, ``(B, r, *event)``, or k for r.
+            density: density of each time, ``(B,)``.
+            weight: W, ``(B, r, r)``, or ``(B, k, k)`` if the network predicts the whole noise.
+            error: e, ``(B, r, *event)``, or ``(B, k, *event)`` likewise.
         """
         density = density.to(error)
         score = (weighted_error(weight, error) / density).mean() / math.prod(self.event)

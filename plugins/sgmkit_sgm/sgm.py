@@ -37,8 +37,8 @@ from sgmkit_sgm.score_matching import PerturbedBatch, Sampling, ScoreMatching, t
 
 MIXING_LOGIT = -3.0
 """Initial logit of the network's share with ``mixed="normal"``: sigmoid is 0.05, as in LSGM."""
-IDLE_LOGIT = -15.0
-"""Logit of the network's share in idle channels: sigmoid is 3e-7."""
+INACTIVE_LOGIT = -15.0
+"""Logit of the network's share in inactive channels: sigmoid is 3e-7."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ class Match:
 class Sgm(Prior):
     """A network trained by score matching (Song et al. 2021; Dockhorn et al. 2022).
 
-    It is trained on times from ``t_min`` to the horizon, and never used below ``t_min``. The loss
-    is an average over rows: rows do not see each other, and each draws its time and noise by its
-    sample id.
+    It is trained on times from ``t_min`` to the horizon. By default sampling ends at ``t_min`` too;
+    below it the network extrapolates. The loss is an average over rows: no row's loss depends on
+    another row, and each row draws its time and noise by its sample id.
 
     Attributes:
         problem: what the network is trained to solve.
-        form: what the network predicts.
-        active: ``(C, 1, ...)``: false for idle channels, which are N(0, 1). Only where the score
-            has a Normal part.
+        parameterisation: what the network sees and predicts.
+        active: ``(C, 1, ...)``: false for inactive channels, which are N(0, 1). Only where the
+            score has a Normal part.
         mixing_logit: logit of the network's share in a mixed score, ``(r, C, 1, ...)``. Only with
             ``mixed="normal"``.
 
@@ -108,15 +108,16 @@ class Sgm(Prior):
             Prediction,
             Doc(
                 "what the network predicts: the driven noise; v; the data x; EDM's mixture of data "
-                "and noise; the residual of the data beside their Normal estimate; or R, the noise "
-                "of all phases"
+                "and noise; residual: the scaled difference between the data and their posterior "
+                "mean if the data were N(0, c); or R, the noise of all phases"
             ),
         ] = "noise",
         mixed: Annotated[
             Mixed,
             Doc(
-                "fixed part of the predicted noise: normal, that of Normal data, mixed with a "
-                "learnable share of the network; velocity, CLD's v / S_vv"
+                "velocity: CLD's fixed part L_vv v / S_vv, to which the network is added; normal: "
+                "the noise that Normal data would have, interpolated with the network by a "
+                "learnable share; none: no fixed part"
             ),
         ] = "none",
         mixing_logit: Annotated[
@@ -153,31 +154,38 @@ class Sgm(Prior):
         noise_min: Annotated[
             float | None,
             Gt(0),
-            Doc("noise level at the cut-off: its standard deviation where the data have 1"),
+            Doc(
+                "sets t_min: the time where the noise has this standard deviation relative to "
+                "unit-variance data"
+            ),
         ] = None,
     ) -> None:
         super().__init__()
         if t_min is None:
             t_min = sde.t_min if noise_min is None else time_of_noise(sde, noise_min)
-        self.form = Parameterisation(sde, prediction, mixed, matching, sigma_data, inputs)
-        self.problem = ScoreMatching(tuple(event), self.form, weighting, sampling, t_min)
+        self.parameterisation = Parameterisation(
+            sde, prediction, mixed, matching, sigma_data, inputs
+        )
+        self.problem = ScoreMatching(
+            tuple(event), self.parameterisation, weighting, sampling, t_min
+        )
         self.event, self.sde, self.t_min = self.problem.event, sde, t_min
         self.control = control
         channels, *sizes = self.event
         self.network = network(
-            in_shape=(self.form.seen * channels, *sizes),
-            out_shape=(self.form.outputs * channels, *sizes),
+            in_shape=(self.parameterisation.seen * channels, *sizes),
+            out_shape=(self.parameterisation.outputs * channels, *sizes),
         )
         if mixed == "normal":
             shape = (sde.driven, channels, *(1 for _ in sizes))
             self.mixing_logit = nn.Parameter(torch.full(shape, mixing_logit))
-        if self.form.normal_part:
+        if self.parameterisation.normal_part:
             shape = (channels, *(1 for _ in sizes))
             self.register_buffer("active", torch.ones(shape, dtype=torch.bool))
         self._coefficients: Memo[float, Coefficients] = Memo()
 
     def reverse(self, noise: Noise, y: Tensor | None = None) -> Reverse:
-        whole = self.whole_noise if self.form.whole else None
+        whole = self.whole_noise if self.parameterisation.whole else None
         if y is None:
             return Reverse(self.sde, self.eps, noise, whole=whole)
         if not self.network.classes:
@@ -214,13 +222,13 @@ class Sgm(Prior):
         return self._answer(u, self._at(t, u), y)
 
     def loss(self, batch: Batch, noise: Noise, progress: float) -> Loss:
-        """The weighted squared error, averaged over t, in units of the same loss of Normal data.
+        """The weighted squared error, integrated over t.
 
-        ``total`` is one for N(0, c) data under an exact score, whatever the process, the weighting
-        and the number of pixels, so that one clipping threshold suits all. Parts: ``score`` is the
-        same integral over t in its own units for each coordinate, nats for the likelihood
-        weighting; ``noise`` is the squared error of the noise, averaged over coordinates and over
-        uniform t.
+        ``total`` is the loss divided by what Normal data would give under an exact score, so it is
+        about one, whatever the process, the weighting and the number of pixels: one clipping
+        threshold suits all. Parts: ``score`` is the undivided loss per coordinate, in nats for the
+        likelihood weighting; ``noise`` is the squared error of the noise, averaged over coordinates
+        and over uniform t.
         """
         match = self.match(batch, noise)
         return self.problem.objective(match.density, match.weight, match.error)
@@ -238,8 +246,8 @@ class Sgm(Prior):
 
     def forward(self, batch: PerturbedBatch) -> Tensor:
         """Target less prediction, ``(B, r, *event)``; of all k phases for the whole noise."""
-        at = self.form.at_times(batch.t, batch.kernel, batch.conditional, batch.u)
-        predict = self._answer if self.form.whole else self._driven_noise
+        at = self.parameterisation.at_times(batch.t, batch.kernel, batch.conditional, batch.u)
+        predict = self._answer if self.parameterisation.whole else self._driven_noise
         prediction = predict(batch.u, at, batch.y)
         return self.problem.target(batch) - prediction
 
@@ -252,15 +260,18 @@ class Sgm(Prior):
     def check_latents(self) -> None:
         check_latents(self.problem)
 
-    def deactivate(self, idle: Tensor) -> None:
-        """Make channels N(0, 1) where ``idle (C,)`` is true: the network no longer sees them.
+    def deactivate(self, inactive: Tensor) -> None:
+        """Make channels N(0, 1) where ``inactive (C,)`` is true: the network no longer sees them.
 
         Raises:
-            BadValue: without a Normal part in the score, which answers for idle channels.
+            BadValue: without a Normal part in the score, the only score of inactive channels.
         """
-        if not self.form.normal_part:
-            raise BadValue("idle channels need prediction=residual or mixed=normal")
-        self.active.copy_(~idle.reshape(self.active.shape))
+        if not self.parameterisation.normal_part:
+            raise BadValue(
+                "drop_inactive needs a prior with prediction=residual or mixed=normal: only these "
+                "still have a score in an inactive channel"
+            )
+        self.active.copy_(~inactive.reshape(self.active.shape))
 
     def _frozen_error(self, batch: PerturbedBatch) -> Tensor:
         """`forward` with all parameters held constant: gradients reach the states only."""
@@ -270,29 +281,31 @@ class Sgm(Prior):
     def _at(self, t: Tensor, u: Tensor) -> Coefficients:
         """Coefficients at t ``()`` or ``(B,)``, for states like u."""
         if t.ndim:
-            return self.form.at_times(t, self.sde.kernel(t), None, u)
+            return self.parameterisation.at_times(t, self.sde.kernel(t), None, u)
         time = float(t)
-        return self._coefficients.get(time, partial(self.form.at_time, time))
+        return self._coefficients.get(time, partial(self.parameterisation.at_time, time))
 
     def _answer(self, u: Tensor, at: Coefficients, y: Tensor | None) -> Tensor:
         """The network's output for states ``(B, k, *event)``: ``(B, outputs, *event)``."""
         phases = [part * s for part, s in zip(u.unbind(1), at.scale, strict=True)]
-        if self.form.normal_part:
+        if self.parameterisation.normal_part:
             phases = [part * self.active for part in phases]
-        z = sum(phases[1:], phases[0]) if self.form.seen == 1 else torch.cat(phases, 1)
+        z = sum(phases[1:], phases[0]) if self.parameterisation.seen == 1 else torch.cat(phases, 1)
         z = z.to(next(self.network.parameters(), z).dtype)
         label = at.label
         c = label.to(z) if isinstance(label, Tensor) else z.new_full((len(z),), label)
         answer = self.network(z, c, y).to(u.dtype)  # under autocast the network returns bfloat16
-        return answer.unflatten(1, (self.form.outputs, self.event[0]))
+        return answer.unflatten(1, (self.parameterisation.outputs, self.event[0]))
 
     def _driven_noise(self, u: Tensor, at: Coefficients, y: Tensor | None) -> Tensor:
         """``eps_d = A u + B answer`` for states ``(B, k, *event)``: ``(B, r, *event)``."""
         answer = self._answer(u, at, y)
-        if self.form.mixed == "normal":  # (1 - a) eps_n + a eps_network, a = sigmoid(logit)
+        if (
+            self.parameterisation.mixed == "normal"
+        ):  # (1 - a) eps_n + a eps_network, a = sigmoid(logit)
             normal, own = at.acts
-            logit = torch.where(self.active, self.mixing_logit, IDLE_LOGIT)
+            logit = torch.where(self.active, self.mixing_logit, INACTIVE_LOGIT)
             return mix_noise(normal(u), own(answer), logit)
-        if self.form.normal_part:
+        if self.parameterisation.normal_part:
             answer = answer * self.active
         return at.acts[0](u, answer) if at.acts else answer

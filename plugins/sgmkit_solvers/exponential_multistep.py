@@ -33,7 +33,7 @@ class _Ordered(Multistep):
 
 @dataclass(frozen=True)
 class DEIS(_Ordered):
-    """The noise is taken for a polynomial (Zhang & Chen 2023, tAB-DEIS).
+    """The noise is approximated by a polynomial (Zhang & Chen 2023, tAB-DEIS).
 
     ``variable=sigma`` gives rhoAB-DEIS, which on VE is k-diffusion's LMS. For k > 1 this is gDDIM's
     predictor, on the noise of all phases in the frame of R (Zhang, Tao & Chen 2023, eq. 19). A
@@ -52,11 +52,11 @@ class Exponential(_Ordered):
     """Exponential Adams-Bashforth in any form of the reverse process and any variable.
 
     ``equilibrium`` solves the pull of the stationary law exactly, and suits models that predict the
-    driven noise alone. ``cholesky`` takes that noise for the polynomial, which for k > 1 is useless
+    driven noise alone. ``cholesky`` approximates that noise, which for k > 1 is useless
     at few steps. ``plain`` is Adams-Bashforth on the velocity.
     """
 
-    form: Annotated[Form, Doc("prediction that is taken for a polynomial")] = "equilibrium"
+    form: Annotated[Form, Doc("prediction that is approximated by a polynomial")] = "equilibrium"
     variable: In = "logsnr"
     max_order: Order = 2
 
@@ -65,10 +65,11 @@ class Exponential(_Ordered):
 
 @dataclass(frozen=True)
 class DPMPP(Multistep):
-    """DPM-Solver++: the predicted data are taken for a polynomial in log-SNR, for any k.
+    """DPM-Solver++: the predicted data are approximated by a polynomial in log-SNR.
 
-    2M and 3M (Lu et al. 2022b, alg. 2), and their SDE variants with eta. The published weights of
-    three answers halve the curvature, which leaves order two; the ``exact`` ones have order three.
+    2M and 3M (Lu et al. 2022b, alg. 2) for any k, and their SDE variants with eta. The published
+    weights of three answers halve the curvature, which leaves order two; the ``exact`` ones have
+    order three.
     """
 
     max_order: UpToThree = 2
@@ -92,7 +93,7 @@ class DPMPP(Multistep):
 
 @dataclass(frozen=True)
 class DPM(DPMPP):
-    """DPM-Solver as a multistep method: the noise is taken for a polynomial in log-SNR."""
+    """DPM-Solver as a multistep method: the noise is approximated by a polynomial in log-SNR."""
 
     form = "noise"
     citation = "Lu et al. 2022 (DPM-Solver), sec. 3; multistep in their released code"

@@ -24,9 +24,9 @@ class UniPC(Solver):
 
     max_order: Annotated[int, Ge(1), Le(3), Doc("how many answers the predictor combines")] = 3
     variant: Annotated[Literal["bh1", "bh2"], Doc("the paper's B(h): h, or exp(h) - 1")] = "bh2"
-    form: Annotated[Literal["data", "noise"], Doc("prediction that is taken for a polynomial")] = (
-        "data"
-    )
+    form: Annotated[
+        Literal["data", "noise"], Doc("prediction that is approximated by a polynomial")
+    ] = "data"
     lower_final: Annotated[bool, Doc("lower orders in the last steps")] = True
 
     citation = "Zhao et al. 2023 (UniPC), alg. 1 and 2"

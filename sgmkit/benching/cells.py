@@ -26,7 +26,7 @@ from sgmkit.registry import Resolved
 from sgmkit.solvers import Solver
 
 ITEMS = 1 << 16
-"""Test items that an evaluator of models may ask for, where every draw is fresh."""
+"""Number of sample ids for evaluators of models where the data set has no fixed test split."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a plan comes to before any model is loaded.
+    """All that can be planned and counted before a model is loaded.
 
     Args:
         plan: what the bench compares.
         choices: its solvers with their budgets.
         evaluators: its evaluators by scope.
-        subjects: the subjects, each with whether it makes the floor of its data set, as the first
-            one on that data does.
+        subjects: in order, ``(subject, whether its jobs include the floor of its data set)``; only
+            those of the first subject on each data set do.
     """
 
     plan: Plan
@@ -171,8 +171,8 @@ class SubjectJobs:
             "grid": grid.describe() if grid else None,
             **axes,
         }
-        # These were added later: at their defaults they are left out, so that older cells are
-        # found again.
+        # `images` was added later: its default is left out, so that older cells are found again.
+        # A budget that pays for no step is stated, since all of these have the same steps, 0.
         description |= {"images": images} if images == "sample" else {}
         description |= {"budget": choice.budget} if choice.reason else {}
         columns = {
@@ -189,7 +189,10 @@ class SubjectJobs:
         return Job(description, columns, evaluators, prepare, choice.reason)
 
     def of_floor(self, seed: int, evaluators: Sequence[Resolved]) -> Job:
-        """The job that compares fresh data with data, as many as a cell has samples."""
+        """The job that compares fresh data with data.
+
+        At most as many as a cell has samples, fewer where the train or test split is smaller.
+        """
         data, law = self.subject.subject.data, self.subject.dataset
         samples = self.plan.samples
         n = min(samples, *(law.size(split) or samples for split in ("train", "test")))
@@ -234,7 +237,7 @@ class SubjectJobs:
         return self._times[key].clone()
 
     def _sample(self, solver: Solver, times: Tensor, seed: int) -> tuple[Samples, float]:
-        """The samples of a cell, made in batches, and the seconds that each took."""
+        """The samples of a cell, made in batches, and the wall-clock seconds per sample."""
         plan, model = self.plan, self.subject.model
         begin = time.perf_counter()
         samples = gather(sample_batches(model, plan.samples, solver, times, seed, plan.rules))
@@ -255,7 +258,10 @@ class SubjectJobs:
         data = self.subject.dataset
 
         def reference(n: int) -> Tensor:
-            """Fresh data, the same for every cell of a seed, and at most as many as there are."""
+            """Test data to compare samples with: the same for all cells of a seed.
+
+            At most the whole test split.
+            """
             n = min(n, data.size("test") or n)
             if (key := ("reference", n)) not in memo:
                 noise = SeededNoise(seed, range(n)).stream("reference")

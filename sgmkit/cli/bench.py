@@ -107,7 +107,8 @@ def bench_command(
         typer.Option(
             metavar="RULE",
             parser=choice("mean", "sample"),
-            help="Of a decoder's law of images: its mean, or a sample.",
+            help="mean or sample: whether a latent model's decoder returns the mean of its pixel "
+            "distribution or a draw from it. Other models ignore it.",
         ),
     ] = "mean",
     evaluators: Annotated[
@@ -130,7 +131,8 @@ def bench_command(
         str,
         typer.Option(
             metavar="NAME",
-            help="A model that needs no training, to compare in place of runs.",
+            help="Compare a model that needs no training instead of runs. By default (exact) only "
+            "where --sde or --data is given or ./runs holds no run.",
             show_default="exact",
         ),
     ] = "",
@@ -166,7 +168,8 @@ def bench_command(
             "--convergence",
             metavar="",
             help="Measure orders instead: error against NFE with slopes, on exact models; the "
-            "figure and rows go to --out DIR or FILE.png (convergence).",
+            "figure and rows go to --out, a directory or FILE.png; by default the directory "
+            "convergence.",
         ),
     ] = False,
 ) -> None:

@@ -20,15 +20,15 @@ NFE = WholeNumbers((8, 16, 32, 64, 128))
 TOLERANCES = PositiveNumbers((1e-2, 1e-3, 1e-4, 1e-5))
 OUT = "convergence"
 """Defaults of ``--nfe``, ``--tol`` and ``--out`` here."""
-TAKEN = ("convergence", "solvers", "sde", "data", "nfe", "tol", "out")
-"""The parameters of ``bench`` that matter here."""
+ACCEPTED = ("convergence", "solvers", "sde", "data", "nfe", "tol", "out")
+"""Parameters of ``bench`` that ``--convergence`` uses; others are refused."""
 
 
 def check_flags(ctx: typer.Context) -> None:
     """Complain about options that would have no effect."""
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
-        if source and source.name == "COMMANDLINE" and param.name not in TAKEN:
+        if source and source.name == "COMMANDLINE" and param.name not in ACCEPTED:
             option = "runs" if param.name == "runs" else param.opts[0]
             raise BadValue(
                 f"--convergence is measured on exact models, over one interval of log-SNR: "
@@ -93,7 +93,10 @@ def _measured(
 
     law = data.built.mixture()
     if law is None:
-        raise BadValue(f"--data {data.label} states no law; eight-gaussians does")
+        raise BadValue(
+            "--convergence needs data whose exact distribution is known, a Gaussian mixture; "
+            f"{data.label} has none: try --data eight-gaussians"
+        )
     processes = {sde.label: ProblemSet(sde.built, flattened(law)) for sde in sdes}
     built = {solver.label: solver.built for solver in solvers}
     measured, total = [], len(processes) * len(built)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
 _LENGTHS = {"min_length": "length >=", "max_length": "length <="}
-WIDE = 100
-"""Least width of the terminal, in columns, at which the bounds get a column of their own."""
-FOLD = 22
-"""Greatest width of the columns of defaults and of chosen values."""
-LEAST = FOLD + 34
-"""Least width of all columns other than that of the names."""
+LEAST_WITH_BOUNDS = 100
+"""Least width of the terminal, in letters, at which the bounds get a column of their own."""
+VALUE_WIDTH = 22
+"""Greatest width of the columns of defaults and of chosen values; longer values are folded."""
+LEAST_BESIDE_NAMES = VALUE_WIDTH + 34
+"""Least width of all columns together, without that of the names."""
 
 
 def info_command(
@@ -93,23 +93,27 @@ def _print_options(out: "Console", schema: "Schema", chosen: dict[str, str]) -> 
     if not schema.options:
         out.print("\nno options")
         return
-    apart = out.width >= WIDE  # else the bounds stand below the type
+    bounds_column = out.width >= LEAST_WITH_BOUNDS  # else the bounds stand below the type
     headers = ["option", "type", "default", *(["chosen"] if chosen else [])]
-    rows = table(*headers, *(["bounds"] if apart else []), "meaning")
+    rows = table(*headers, *(["bounds"] if bounds_column else []), "meaning")
     for option in schema.options.values():
         words, bounds, meaning = _describe(option)
-        kind = words if apart or not bounds else f"{words}\n{bounds}"
+        kind = words if bounds_column or not bounds else f"{words}\n{bounds}"
         values = [_default(option), *([chosen.get(option.name, "")] if chosen else [])]
-        limits = [bounds] if apart else []
+        limits = [bounds] if bounds_column else []
         rows.add_row(option.name, kind, *map(_folded, values), *limits, meaning)
     # No name is cut: a terminal that is narrower than this breaks the lines itself.
-    out.width = max(out.width, max(map(len, schema.options)) + LEAST)
+    out.width = max(out.width, max(map(len, schema.options)) + LEAST_BESIDE_NAMES)
     out.print(rows)
 
 
 def _folded(text: str) -> str:
-    """``text`` in lines of at most `FOLD` columns, broken after ``:`` or ``,`` where possible."""
-    return "\n".join(re.findall(rf".{{1,{FOLD}}}$|.{{0,{FOLD - 1}}}[:,]|.{{1,{FOLD}}}", text))
+    """``text`` in lines of at most `VALUE_WIDTH`, broken after ``:`` or ``,`` where possible."""
+    return "\n".join(
+        re.findall(
+            rf".{{1,{VALUE_WIDTH}}}$|.{{0,{VALUE_WIDTH - 1}}}[:,]|.{{1,{VALUE_WIDTH}}}", text
+        )
+    )
 
 
 def _default(option: "Option") -> str:

@@ -60,7 +60,8 @@ def sample_command(
         typer.Option(
             metavar="RULE",
             parser=choice("mean", "sample"),
-            help="Of a decoder's law of images: its mean, or a sample.",
+            help="mean or sample: whether a latent model's decoder returns the mean of its pixel "
+            "distribution or a draw from it. Other models ignore it.",
         ),
     ] = "mean",
     batch: Annotated[

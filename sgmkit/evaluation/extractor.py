@@ -19,8 +19,8 @@ class Extractor(ABC):
         event: shape of the data that it takes; the only one, unless `supports` is overridden.
         width: number of features, d.
         classes: number of classes whose logits `head` computes; 0 if it has no classes.
-        unnamed: names of options that do not change the features, such as the path of the weights.
-            They are left out of the extractor's label in the names of metrics.
+        unnamed: options that do not appear in the names of metrics, because they do not change the
+            features: the path of the weights, for example.
     """
 
     event: tuple[int, ...]
@@ -45,7 +45,11 @@ class Extractor(ABC):
         """None if data of this shape have features; else the reason why not, with the way out."""
         if tuple(event) == tuple(self.event):
             return None
-        return f"{type(self).__name__} takes {tuple(self.event)}, not {tuple(event)}"
+        name, shape = type(self).__name__, tuple(self.event)
+        return (
+            f"{name} takes images of shape {shape}, not {tuple(event)}: "
+            "choose an extractor for this shape with extractor=NAME"
+        )
 
     def head(self, features: Tensor) -> Tensor | None:
         """Class logits ``(B, classes)`` of ``features (B, d)``; None if it has no classes."""

@@ -1,10 +1,10 @@
 r"""Variational bounds of a state's likelihood under a reverse process, for every linear SDE.
 
-Both functions estimate ``CE(q(u_e | z) || p(u_e)) - H(N(., S_e))`` for each coordinate: the cross
-entropy between the law of the state at the cut-off e given z, and the law p in which the reverse
+Both functions estimate ``CE(q(u | z) || p(u)) - H(N(., S))`` for each coordinate: the cross entropy
+between the law of the state at the cut-off t_min given z, and the law p in which the reverse
 process ends, minus the entropy of the former. They differ in the reverse process: the SDE in
-continuous time, or the ancestral chain on a grid, whose steps are Gaussian (Ho et al. 2020;
-Kingma et al. 2021, eq. 14).
+continuous time, or the ancestral chain on a grid, whose steps are Gaussian (Ho et al. 2020; Kingma
+et al. 2021, eq. 14).
 """
 
 import torch

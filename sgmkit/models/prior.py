@@ -56,5 +56,5 @@ class Prior(Model):
             Incompatible: with the option to change.
         """
 
-    def deactivate(self, idle: Tensor) -> None:
-        """Model the channels where ``idle (C,)`` is true as N(0, 1) from now on."""
+    def deactivate(self, inactive: Tensor) -> None:
+        """Model the channels where ``inactive (C,)`` is true as N(0, 1) from now on."""

@@ -23,7 +23,7 @@ GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _ROUND_1, _ROUND_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
 
 
-def mixed(x: Array, key: Array | int = 0) -> Array:
+def mix_in_place(x: Array, key: Array | int = 0) -> Array:
     """Apply the finaliser to ``x`` in place, with ``key`` added between its two rounds."""
     xp = _library(x)
     spare, shift = xp.empty_like(x), _right_shift(xp)
@@ -47,8 +47,8 @@ def words(a: Array, b: Array, count: int) -> Array:
     on_device = isinstance(a, Tensor)
     index = torch.arange(count, device=a.device) if on_device else np.arange(count, dtype=np.int64)
     if count < len(a):  # the longer axis innermost: loops over two numbers take ten times as long
-        return mixed(a + (index * GOLDEN)[:, None], b).T
-    return mixed(a[:, None] + index * GOLDEN, b[:, None])
+        return mix_in_place(a + (index * GOLDEN)[:, None], b).T
+    return mix_in_place(a[:, None] + index * GOLDEN, b[:, None])
 
 
 def fill_normal(out: Array, a: Array, b: Array) -> None:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from sgmkit.errors import BadValue
 from sgmkit.noise.base import Noise, check_like, positions
-from sgmkit.noise.counter import GOLDEN, fill_normal, fill_uniform, mixed
+from sgmkit.noise.counter import GOLDEN, fill_normal, fill_uniform, mix_in_place
 
 _MOST_AHEAD = 256
 """Largest number of draws that are generated ahead."""
@@ -51,7 +51,7 @@ def _sample_keys(seed: int, path: tuple[str, ...], ids: np.ndarray) -> np.ndarra
     raw = hashlib.blake2b(seed.to_bytes(8, "little") + text, digest_size=32).digest()
     w = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, 32, 8)]
     start, inner = np.array(w).reshape(2, 2, 1)
-    return mixed(mixed(start + ids * GOLDEN, inner), inner)
+    return mix_in_place(mix_in_place(start + ids * GOLDEN, inner), inner)
 
 
 class _Stream:
@@ -174,7 +174,7 @@ class SeededNoise(Noise):
         rows = max(1, piece // max(1, n))
         for first in range(0, draws, several):
             number = np.arange(first, min(first + several, draws), dtype=np.int64)[:, None] + drawn
-            pair = mixed(keys + number * GOLDEN).reshape(2, -1)
+            pair = mix_in_place(keys + number * GOLDEN).reshape(2, -1)
             a, b = pair if on_cpu else torch.from_numpy(pair).to(like.device)
             filled = out[first * size :][: len(a)]
             for part in (slice(i, i + rows) for i in range(0, len(a), rows)):

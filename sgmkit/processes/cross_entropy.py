@@ -1,17 +1,18 @@
 r"""The cross entropy of a latent under a score-based prior: its terms that are closed forms.
 
-The prior of a latent model is a process that ends at a cut-off e > 0, so that its samples are
-states u_e. The cross entropy of u_e given a latent z is bounded by (equality for an exact score)
+The prior of a latent model is a process that ends at a cut-off t_min > 0, so that its samples are
+the states u at t_min; m, S and rho without an index are the kernel's there. The cross entropy of u
+given a latent z is bounded by (equality for an exact score)
 
-    CE(q(u_e) || p(u_e)) <= H(N(., S_e)) + E_t[1/2 e^T W e / r(t)] + KL(N(m_T z, S_T) || prior)
+    CE(q(u | z) || p(u)) <= H(N(., S)) + E_t[1/2 e^T W e / r(t)] + KL(N(m_T z, S_T) || prior)
 
 over all phases and coordinates, with kernels given z, e the error of the noise prediction, W the
 likelihood weighting and r the density of t. This is LSGM's theorem 1 (Vahdat et al. 2021; k = 1,
 without the last term) for every linear SDE.
 
-An encoder ``N(mu, s^2)`` makes u_e Normal with covariance ``S_e + s^2 m_e m_e^T``, whose entropy is
-``H(N(., S_e)) + 1/2 log(1 + s^2 |rho_e|^2)``. In the divergence of the encoder from the prior the
-large terms ``H(N(., S_e))`` cancel, and are not computed.
+An encoder ``N(mu, s^2)`` makes u Normal with covariance ``S + s^2 m m^T``, whose entropy is
+``H(N(., S)) + 1/2 log(1 + s^2 |rho|^2)``. In the divergence of the encoder from the prior the large
+terms ``H(N(., S))`` cancel, and are not computed.
 """
 
 import math

@@ -33,7 +33,8 @@ def score_operator(kernel: Kernel, driven: int) -> Tensor:
 def flow_operators(sde: LinearSDE, t: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
     """Velocity of the probability flow, ``du/dt = F u - 1/2 D score = first u + second eps_d``.
 
-    Song et al. 2021, eq. 13. The reverse SDE has the drift ``first u + 2 second eps_d``.
+    Song et al. 2021, eq. 13. In forward time the reverse SDE has the drift
+    ``first u + 2 second eps_d``; `Reverse.drift` is its negative, per unit of decreasing time.
 
     Args:
         kernel: of the process at t.
@@ -49,8 +50,8 @@ def denoise_operators(kernel: Kernel, driven: int, data_var: float) -> tuple[Ten
     """Posterior mean of the data, ``E[x | u] = first u + second eps_d``.
 
     From the driven phases, ``x = a_d . (w_d - eps_d) / |a_d|^2``. Where these carry less than
-    `WEAK` of the SNR, from the undriven phases ``w_u = rho_u x + eps_u``, taking the data for
-    N(0, c): ``x = rho_u . w_u / (|rho_u|^2 + 1/c)``.
+    `WEAK` of the SNR, from the undriven phases ``w_u = rho_u x + eps_u``, assuming that
+    the data are N(0, c): ``x = rho_u . w_u / (|rho_u|^2 + 1/c)``.
 
     Args:
         data_var: c, the variance of the data.

@@ -1,7 +1,7 @@
 """Monotone functions of time in which solvers work: t, the half log-SNR, or the noise level.
 
-Exponential integrators take the network's predictions for polynomials in such a variable, and place
-the stages of a step evenly in it.
+Exponential integrators approximate the network's predictions by polynomials in such a variable, and
+place the stages of a step evenly in it.
 """
 
 from typing import Literal, get_args
@@ -14,7 +14,12 @@ from sgmkit.processes.sde import LinearSDE
 from sgmkit.processes.snr import log_snr_rate, noise_level, time_at_snr
 
 Variable = Literal["t", "logsnr", "sigma"]
-"""Time itself, half the log-SNR, or the noise level; see `variable_and_rate`."""
+"""t: time; logsnr: half the log-SNR, DPM-Solver's lambda; sigma: the noise level.
+
+See `variable_and_rate`.
+"""
+_PLACED = (*get_args(Variable), "sqrt")
+"""Names that `times_between` accepts."""
 
 
 def variable_and_rate(sde: LinearSDE, variable: Variable, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,13 +43,18 @@ def variable_and_rate(sde: LinearSDE, variable: Variable, t: Tensor) -> tuple[Te
 def times_between(
     sde: LinearSDE, variable: str, t: Tensor, s: Tensor, share: float | Tensor
 ) -> Tensor:
-    """Times between t and s: at a share of the distance that a variable covers.
+    """Times at which the variable has gone the fraction ``share`` from its value at t to that at s.
 
     Args:
         variable: one of `Variable`, or ``sqrt`` for the square root of t.
         t, s: start and end of steps, ``(n,)`` or ``()`` each.
         share: 0 for t, 1 for s; a number or ``(n,)``.
+
+    Raises:
+        BadValue: for an unknown variable.
     """
+    if variable not in _PLACED:
+        raise BadValue(f"variable {variable!r} is none of {', '.join(_PLACED)}")
     if variable == "t":
         return t + share * (s - t)
     if variable == "sqrt":

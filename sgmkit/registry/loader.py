@@ -5,7 +5,7 @@ import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import PurePath
@@ -125,20 +125,30 @@ def reason(error: BaseException) -> str:
 def located_reason(error: BaseException) -> str:
     """`reason`, with the file and line that raised it: ``ImportError: ... (my_sgms/sde.py:7)``.
 
-    Errors of sgmkit itself say what to do and need no file. The file is shown from its top-level
-    package on.
+    Errors of sgmkit itself say what to do and need no file.
     """
-    frames = [
-        (frame, line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if not str(frame.f_globals.get("__name__")).startswith(_MACHINERY)
-    ]
-    if isinstance(error, UserError | SystemExit) or not frames:
+    if isinstance(error, UserError | SystemExit):
         return reason(error)
-    frame, line = frames[-1]
-    path = PurePath(frame.f_code.co_filename)
-    depth = str(frame.f_globals.get("__name__", "")).count(".") + (path.stem == "__init__")
-    return f"{reason(error)} ({'/'.join(path.parts[-1 - depth :])}:{line})"
+    place = last_place(error, lambda module: not module.startswith(_MACHINERY))
+    return f"{reason(error)} ({place})" if place else reason(error)
+
+
+def last_place(error: BaseException, counts: Callable[[str], bool]) -> str:
+    """The last line of the traceback in a module that counts: ``my_sgms/sde.py:7``; else empty.
+
+    The file is shown from its top-level package on: no text depends on where that is installed.
+
+    Args:
+        error: what was raised.
+        counts: whether a module, by its name, may be shown.
+    """
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = str(frame.f_globals.get("__name__", ""))
+        if counts(module):
+            path = PurePath(frame.f_code.co_filename)
+            depth = module.count(".") + (path.stem == "__init__")
+            return f"{'/'.join(path.parts[-1 - depth :])}:{line}"
+    return ""
 
 
 def _check_version(requirements: list[str]) -> None:

@@ -10,7 +10,10 @@ from sgmkit.report.tables import Cell, Line, Table
 if TYPE_CHECKING:
     import rich.table
 
-BEST = "best of its column: its interval separates from that of every other solver"
+BEST = (
+    "best of its column: its interval does not overlap that of any other measured row "
+    "(the floor does not count)"
+)
 _STYLES = {"floor": "dim", "published": "italic", "measured": ""}
 _TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": "\\textbackslash{}",

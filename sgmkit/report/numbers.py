@@ -8,7 +8,8 @@ def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
     """A value with its interval, ``0.123 ± 0.004``.
 
     The interval has one or two digits, and the value as many decimal places. Of an uneven interval
-    the wider side is shown. A value without an interval has four digits.
+    the wider side is shown. A value without an interval has four significant digits, never fewer
+    digits than before the point; whole numbers below a million are written in full. NaN is a dash.
     """
     half = max(high - value, value - low)
     if not math.isfinite(value):

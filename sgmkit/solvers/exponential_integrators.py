@@ -4,8 +4,8 @@ With the split of `forms` a step from t to s < t is, exactly,
 
     u_s = T(s, t) u_t + int_t^s T(s, t') g(t') q(t') dt'.
 
-A method takes the answer q for a polynomial in a variable of the grid (log-SNR, t, ...) that goes
-through answers at a few nodes. All that it needs are then the moments
+A method approximates the answer q by a polynomial in a variable of the grid (log-SNR, t, ...) that
+goes through answers at a few nodes. All that it needs are then the moments
 
     M_i = int_t^s T(s, t') g(t') theta(t')^i dt',
 

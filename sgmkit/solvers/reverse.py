@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sgmkit._util.memo import Memo, remembered
+from sgmkit.errors import Incompatible
 from sgmkit.noise import Noise
 from sgmkit.processes import (
     Kernel,
@@ -28,18 +29,22 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 """``(u (B, k, *event), t () or (B,)) -> eps_d (B, r, *event)``: one network evaluation."""
 
 Narrow = Callable[[Tensor], Predict]
-"""``index -> predict``: the predictor of the rows ``index``, with their labels, for example."""
+"""Returns the predictor for some rows of the batch (it needs their labels, for example)."""
 
-QUANTITIES = ("velocity", "drift", "denoise", "score", "noise")
-"""What `Reverse` derives from a noise prediction, each by a matrix on the phases."""
+QUANTITIES = ("velocity", "drift", "denoise", "score", "diffusion")
+"""The results of `Reverse`, each a matrix applied to phases.
+
+The first four take the network's noise prediction, "diffusion" takes standard normal draws.
+"""
 
 
 def _matrices(sde: LinearSDE, t: Tensor, kernel: Kernel, quantity: str) -> tuple[Tensor, ...]:
     """Matrices that give one of the `QUANTITIES` at the times ``t (n,)``.
 
-    They act on u and eps; for the score on eps alone, for the noise on normal numbers.
+    Velocity, drift, denoise: a pair of matrices, for u and for eps_d. Score: one, for eps_d.
+    Diffusion: one, for standard normal draws.
     """
-    if quantity == "noise":
+    if quantity == "diffusion":
         return (sde.noise_factor(t),)
     if quantity == "score":
         return (score_operator(kernel, sde.driven),)
@@ -147,8 +152,15 @@ class Reverse:
 
         The score is ``-R^{-T}`` times this noise, R being `sgmkit.processes.flow_factor`. For
         models with ``prediction = "R"`` alone; see `predicts_whole`.
+
+        Raises:
+            Incompatible: for a model that does not predict this noise.
         """
-        assert self._whole is not None
+        if self._whole is None:
+            raise Incompatible(
+                "this model does not predict the whole noise; train with prediction=R, or check "
+                "predicts_whole"
+            )
         self._count(len(u))
         return self._whole(u, t).to(u.dtype)
 
@@ -175,12 +187,15 @@ class Reverse:
         return self._at(t, u, "drift")(u, self.eps(u, t))
 
     def brownian(self, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """``D(t)^{1/2} sqrt(t - s) z``, ``(B, k, *event)``: z is drawn for driven phases only."""
+        """``G(t) sqrt(t - s) z``, ``(B, k, *event)``, with ``G G^T = D``.
+
+        z is standard normal, drawn for driven phases only.
+        """
         return self.diffused(self.draw(u), t) * over_event((t - s).sqrt(), u)
 
     def diffused(self, w: Tensor, t: Tensor) -> Tensor:
         """``G(t) w``, ``(B, k, *event)``, of noise w of the driven phases, ``(B, r, *event)``."""
-        return self._at(t, w, "noise")(w)
+        return self._at(t, w, "diffusion")(w)
 
     def draw(self, u: Tensor) -> Tensor:
         """Standard normal numbers for the driven phases, ``(B, r, *event)``."""

@@ -116,7 +116,8 @@ WRONG = {
     "--nfe 5,x": ("--nfe takes whole numbers of at least 1, separated by commas; 'x' is not one"),
     "--tol 0": "--tol takes positive numbers, separated by commas; '0' is not one",
     "--sde vpp": "no sde named 'vpp'; did you mean 'vp'? {sde}",
-    "--data digits": "--data digits states no law; eight-gaussians does",
+    "--data digits": "--convergence needs data whose exact distribution is known, a Gaussian "
+    "mixture; digits has none: try --data eight-gaussians",
     "--data two-moons,two-moons:std=0.2": "--convergence takes one --data set at a time",
     "--out a.csv": "--out takes a directory or a picture (.png, .svg, .pdf), not 'a.csv'",
     "--out file/below": (

@@ -124,13 +124,13 @@ def total_of(kernel, c: float) -> Tensor:
 def error(prior: Sgm, u: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
     """Noise less the network's, and what of it is driven noise: ``(B, j, *)`` and ``(B, r, j)``."""
     sde, net, kernel = prior.sde, prior.network, prior.sde.kernel(t)
-    k, r, form = sde.phases, sde.driven, prior.form.prediction
+    k, r, form = sde.phases, sde.driven, prior.parameterisation.prediction
     c, m, low = sde.data_var(), kernel.mean, kernel.chol
     own = low[:, -r:, -r:]
     shown = c if form != "edm" else 0.25
     scale = (kernel.cov.diagonal(dim1=1, dim2=2) + shown * m.square()).rsqrt()
     z = (u * scale[:, :, None, None]).flatten(1, 2)
-    if form == "x" or (form == "residual" and prior.form.inputs != "phases"):
+    if form == "x" or (form == "residual" and prior.parameterisation.inputs != "phases"):
         counts = torch.linalg.solve(kernel.cov, m[:, :, None])[..., 0]
         spread = on(counts[:, None], on(total_of(kernel, c), counts[:, :, None]))[:, 0]
         z = (u * (counts / spread.sqrt())[:, :, None, None]).sum(1)
@@ -143,11 +143,11 @@ def error(prior: Sgm, u: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor
         target = on(torch.linalg.inv(factor), on(low, eps))
         return target - answer, own.mT @ torch.linalg.inv(factor).mT[:, -r:]
     if form == "noise":
-        if prior.form.mixed == "normal":
+        if prior.parameterisation.mixed == "normal":
             normal = on(own.mT, on(torch.linalg.inv(total_of(kernel, c)), u)[:, -r:])
             share = torch.sigmoid(prior.mixing_logit)
             answer = (1 - share) * normal + share * answer
-        if prior.form.mixed == "velocity":
+        if prior.parameterisation.mixed == "velocity":
             answer = answer + on(own.mT, on(torch.linalg.inv(kernel.cov[:, -r:, -r:]), u[:, -r:]))
         return eps[:, -r:] - answer, same
     if form == "residual":  # the data, from their mean and variance were they N(0, c)
@@ -188,7 +188,7 @@ def path(
 ) -> tuple[Tensor, float]:
     """``1/2 e^T W e / r`` by coordinate at times for ``law``, and the integral of its shape."""
     sde = prior.sde
-    sampler = TimeSampler(sde, law, CUT, 0.1, whole=prior.form.whole)
+    sampler = TimeSampler(sde, law, CUT, 0.1, whole=prior.parameterisation.whole)
     t, density = sampler.draw(noise.stream("time").uniform(z.new_empty(ROWS)))
     eps = noise.stream("diffusion")(z.new_empty(ROWS, sde.phases, *COARSE))
     kernel = sde.kernel(t)

@@ -128,7 +128,7 @@ def quadrature(draws) -> tuple[Tensor, Tensor]:
 def coarse(model: Sgm, weighting: str) -> TimeSampler:
     """The model's law of times in fewer bins: none the less a density."""
     own = model.problem.times(weighting)
-    whole = model.form.whole
+    whole = model.parameterisation.whole
     made = TimeSampler(model.sde, weighting, own.t_min, own.uniform, BINS, whole=whole)
     model.problem.samplers[weighting] = made
     return made

@@ -21,7 +21,10 @@ class Summing(Doubling):
 
 def test_one_shape_is_supported():
     assert Doubling().supports((2,)) is None
-    assert Doubling().supports((3, 2)) == "Doubling takes (2,), not (3, 2)"
+    assert Doubling().supports((3, 2)) == (
+        "Doubling takes images of shape (2,), not (3, 2): "
+        "choose an extractor for this shape with extractor=NAME"
+    )
 
 
 def test_logits_are_those_of_the_head_on_features():

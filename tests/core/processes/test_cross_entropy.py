@@ -413,5 +413,5 @@ def test_law_conditioned_on_the_start_is_another(name):
         want = hybrid.cross_entropy(z, SeededNoise(0, range(4)), 1.0).excess
         assert torch.allclose(model.cross_entropy(z, noise, 1.0).excess, want, rtol=1e-9)
         return
-    with pytest.raises(Incompatible, match="take matching=hsm, not dsm"):
+    with pytest.raises(Incompatible, match="use matching=hsm"):
         model.cross_entropy(z, noise, 1.0)

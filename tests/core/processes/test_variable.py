@@ -48,6 +48,12 @@ def test_times_lie_at_their_share_of_the_way(name, variable):
         assert torch.allclose(between, start + share * (end - start), rtol=1e-9)
 
 
+def test_no_times_lie_between_by_an_unknown_variable():
+    with pytest.raises(BadValue) as caught:
+        times_between(VP(), "snr", f64([0.5]), f64([0.1]), 0.5)
+    assert str(caught.value) == "variable 'snr' is none of t, logsnr, sigma, sqrt"
+
+
 def test_an_unknown_variable():
     with pytest.raises(BadValue) as caught:
         variable_and_rate(VP(), "snr", f64([0.5]))

@@ -34,7 +34,8 @@ def test_terminal_table_as_a_reader_sees_it():
         "floor   0.0100 ± 0.0010\n"
         "[1] no clock\n"
         "\n"
-        "* best of its column: its interval separates from that of every other solver\n"
+        "* best of its column: its interval does not overlap that of any other measured row "
+        "(the floor does not count)\n"
     )
 
 

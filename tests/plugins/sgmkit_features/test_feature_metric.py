@@ -57,7 +57,10 @@ def test_data_of_another_shape_is_refused(metric):
 
     with pytest.raises(Incompatible) as caught:
         list(metric(Images()).evaluate(context(normal(30, 2), normal(30, 2))))
-    assert str(caught.value) == "Images takes (1, 8, 8), not (2,)"
+    assert str(caught.value) == (
+        "Images takes images of shape (1, 8, 8), not (2,): "
+        "choose an extractor for this shape with extractor=NAME"
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS[:3], ids=lambda m: m.__name__)

@@ -1,4 +1,4 @@
-"""Which channels are idle, and what else a joint model is asked besides its gradients."""
+"""Which channels are inactive, and what else a joint model is asked besides its gradients."""
 
 import pytest
 import torch
@@ -37,8 +37,8 @@ def steps(model: Lsgm, count: int, progress: float) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 400])
-def test_idle_channels_after_any_number_of_steps(count):
-    """A running mean that begins at zero would call all of them idle at first."""
+def test_inactive_channels_after_any_number_of_steps(count):
+    """A running mean that begins at zero would call all of them inactive at first."""
     model = dropping(0.1)
     steps(model, count, 0.1)
     nats = model.divergence.channel_kl / model.divergence.channel_share
@@ -48,8 +48,8 @@ def test_idle_channels_after_any_number_of_steps(count):
     assert model.prior.active.flatten().tolist() == [True, True, False]
 
 
-def test_idle_channels_stay_what_the_first_stage_measured():
-    """None is idle in evaluation; every later step names the same ones, in a resumed run too."""
+def test_inactive_channels_stay_what_the_first_stage_measured():
+    """In evaluation none is; every later step names the same ones, in a resumed run too."""
     model = dropping(0.1)
     steps(model, 2, 0.1)
     model.eval()
@@ -68,7 +68,7 @@ def test_idle_channels_stay_what_the_first_stage_measured():
     assert resumed.prior.active.flatten().tolist() == [True, True, False]
 
 
-def test_nothing_known_is_nothing_idle():
+def test_nothing_known_is_nothing_inactive():
     model = dropping(0.1, vae_share=0.0)
     steps(model, 1, 0.1)
     assert bool(model.prior.active.all())
@@ -78,7 +78,7 @@ def test_a_prior_without_a_normal_part_says_so_at_once():
     def prior(event):
         return Sgm(event, VP(), Net)
 
-    with pytest.raises(BadValue, match="idle channels need prediction=residual or mixed=normal"):
+    with pytest.raises(BadValue, match="drop_inactive needs a prior with prediction=residual"):
         Lsgm((1, 2, 4), "bernoulli", None, Encoder, prior, drop_inactive=0.1)
 
 

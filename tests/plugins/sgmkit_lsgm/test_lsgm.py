@@ -102,7 +102,7 @@ def test_draws_are_other_cells_than_means():
 
 
 def test_resumed_it_ends_in_the_same_bits():
-    """Over the change of stages, with idle channels, regularisers and batch norms."""
+    """Over the change of stages, with inactive channels, regularisers and batch norms."""
     words = ["--sde", "cld", "--set", "model.vae_share=0.5", "--set", "model.regularise=0.01"]
     words += ["--set", "model.regularise_prior=0.01", "--set", "model.drop_inactive=0.1"]
     words += [

@@ -208,19 +208,19 @@ def test_frozen_autoencoder(sde, times):
 
 @pytest.mark.parametrize("sde", ["vp", "psld"])
 @pytest.mark.parametrize("inputs", ["phases", "statistic"])
-def test_idle_channels_of_a_residual(sde, inputs):
+def test_inactive_channels_of_a_residual(sde, inputs):
     """Nothing of the network is left in them, nor sees them."""
     model = model_of(sde, weighting="reweighted", prediction="residual", inputs=inputs)
     model.prior.deactivate(torch.tensor([False, True, False]))
     gradients = slopes(joint(model).total, model)
     first, last = (gradients[f"prior.network.layers.{i}.weight"] for i in (0, 2))
-    phases = torch.arange(model.prior.form.seen) * 6
+    phases = torch.arange(model.prior.parameterisation.seen) * 6
     seen = torch.cat([phases + 2, phases + 3])
     assert bool((first[:, seen] == 0).all() & (first[:, :2] != 0).all())
     assert bool((last[2:4] == 0).all() & (last[[0, 1, 4, 5]] != 0).all())
 
 
-def test_idle_channels():
+def test_inactive_channels():
     """They are the Normal part's, whatever the network says: nothing pulls at their share."""
     model = model_of("vp", weighting="reweighted", mixed="normal")
     before = slopes(joint(model).total, model)

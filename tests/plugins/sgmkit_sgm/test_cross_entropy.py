@@ -47,7 +47,8 @@ def test_denoising_matching_is_refused_where_the_start_is_drawn():
     with pytest.raises(Incompatible) as caught:
         prior(sde="cld", matching="dsm").check_latents()
     assert str(caught.value) == (
-        "the cross entropy is of the law given the data: take matching=hsm, not dsm"
+        "matching=dsm cannot train a prior of latents: it needs u_0, which is random given the "
+        "latent; use matching=hsm"
     )
     prior(sde="vp", matching="dsm").check_latents()  # u_0 is the data
 

@@ -16,8 +16,8 @@ def problem(
     name, prediction="noise", matching="hsm", weighting="likelihood", sampling="importance"
 ):
     sde = EVERY[name]
-    form = Parameterisation(sde, prediction, "none", matching, 0.5)
-    return ScoreMatching((3,), form, weighting, sampling, 0.01 * sde.horizon)
+    parameterisation = Parameterisation(sde, prediction, "none", matching, 0.5)
+    return ScoreMatching((3,), parameterisation, weighting, sampling, 0.01 * sde.horizon)
 
 
 def perturbed(problem, **options):
@@ -81,9 +81,9 @@ def test_labels_go_to_the_device_of_the_data():
 
 
 def test_a_cut_off_lies_below_the_horizon():
-    form = problem("vp").form
+    parameterisation = problem("vp").parameterisation
     with pytest.raises(BadValue, match=r"^t_min = 1 is not below the horizon 1$"):
-        ScoreMatching((3,), form, "likelihood", "uniform", 1.0)
+        ScoreMatching((3,), parameterisation, "likelihood", "uniform", 1.0)
 
 
 @pytest.mark.parametrize("name", ["vp", "cld", "ve"])
