@@ -40,7 +40,7 @@ class PrecisionRecall(PairMetric):
     )
 
     @property
-    def least(self) -> int:
+    def min_count(self) -> int:
         """A point and its k neighbours."""
         return self.neighbours + 1
 
