@@ -78,7 +78,7 @@ def test_a_component_with_options_leaves_room(shown, width):
     assert defaults[:at] == ["conv"]
     assert max(map(len, defaults)) < 23
     meaning = " ".join(" ".join(column(lines, "meaning")).split())
-    assert "times train.lr" in meaning
+    assert "factor on train.lr" in meaning
     wide = (width or 120) >= 100
     bounds = column(lines, "bounds" if wide else "type")
     assert bounds[names.index("vae_share") + 1 - wide] == ">= 0, <= 1"

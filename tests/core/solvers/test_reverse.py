@@ -5,6 +5,7 @@ import torch
 from support.golden_solvers_data import MIXTURE, SDES, close, numbers, times
 
 from sgmkit import RecordedNoise, Reverse, SeededNoise, time_grid
+from sgmkit.errors import Incompatible
 from sgmkit.solvers import StepSolver, finish
 from sgmkit_exact.exact import Exact
 from sgmkit_solvers.adaptive_runge_kutta import RK45
@@ -278,3 +279,15 @@ def test_a_problem_outlives_inference_mode():
     part.velocity(state, t).sum().backward()
     assert bool((state.grad != 0).all())
     assert rev.calls.tolist() == [2, 0, 2, 0]
+
+
+def test_only_some_models_predict_the_whole_noise():
+    rev = problem(SDES["cld"])
+    assert not rev.predicts_whole
+    with pytest.raises(Incompatible) as caught:
+        rev.whole(torch.zeros(B, 2, *EVENT), torch.tensor(0.5, dtype=torch.float64))
+    assert str(caught.value) == (
+        "this model does not predict the whole noise; train with prediction=R, or check "
+        "predicts_whole"
+    )
+    assert rev.calls.tolist() == [0] * B
