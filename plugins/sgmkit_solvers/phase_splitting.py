@@ -64,11 +64,12 @@ class BAO(OBA):
 
 
 @remembered
-def _table(solver: OBA, sde: ClockedSDE, grid: Tensor) -> list[tuple[Operator, Tensor, Operator]]:
+def _table(solver: OBA, sde: LinearSDE, grid: Tensor) -> list[tuple[Operator, Tensor, Operator]]:
     """For each step: operator O on u and noise, time of the score, and operator of B and A.
 
     The last one acts on u and eps.
     """
+    assert isinstance(sde, ClockedSDE)  # `supports` refuses all others
     r, k = sde.driven, sde.phases
     drift, noise, precision = (
         as_matrix(m, k, grid) for m in (sde.drift_matrix, sde.noise_matrix, sde.precision)

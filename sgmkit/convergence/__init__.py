@@ -1,8 +1,9 @@
 """Errors of solvers on exact problems, and the orders of convergence that they show.
 
 Data are a Gaussian mixture, whose score is exact under any linear SDE: all error is the solver's
-own. Errors arise on equal steps in log-SNR, over one interval for every process: the conformance
-suite measures where orders show soonest (`INTERVAL`), tables of convergence over a wider one.
+own. Errors arise on equal steps in log-SNR, over an interval that is the same for every process.
+The conformance suite measures where orders show soonest (`INTERVAL`); tables of convergence keep
+the wider interval that published ones were measured over.
 
 A deterministic solver has a strong error: the root mean square distance, in the data, to a tight
 solution of the probability flow from the same start. A stochastic one has a weak error: the root

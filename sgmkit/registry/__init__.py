@@ -4,7 +4,7 @@ Read `hookspecs` (what a plugin returns), `loader` (how a plugin is loaded, and 
 `signatures` and `options` (the options that a constructor takes), `resolved` (a component with
 every option decided, which is what results and runs store) and `catalogue` (`Registry`, all of it
 together). `defaults` names the components that are used where nobody chooses. This room imports
-nothing of sgmkit but errors.
+nothing of sgmkit but errors, and processes for type checking alone.
 """
 
 from sgmkit.registry.catalogue import (
