@@ -11,6 +11,7 @@ from sgmkit import SeededNoise
 from sgmkit.convergence.orders import rms
 from sgmkit.convergence.probes import SilentNoise
 from sgmkit.convergence.problems import (
+    WIDE_INTERVAL,
     Problem,
     first_coordinate,
     gaussian,
@@ -92,6 +93,14 @@ def test_a_process_that_reaches_less_is_measured_over_less():
     levels = torch.linspace(low, high, 6, dtype=torch.float64)
     torch.testing.assert_close(Short().kernel(times).snr.log(), levels)
     assert torch.equal(problem.grid(7)[[0, -1]], times[[0, -1]])
+
+
+def test_the_wide_interval_is_cut_to_what_a_process_reaches():
+    problem = Problem(Spread(), mixture(), interval=WIDE_INTERVAL)
+    low, high = problem.log_snr
+    assert (low, high) == (pytest.approx(-math.log(36 + 1e-4)), 6.0)
+    levels = torch.linspace(low, high, 6, dtype=torch.float64)
+    torch.testing.assert_close(Spread().kernel(problem.grid(5)).snr.log(), levels)
 
 
 def test_equal_components_of_one_coordinate_are_joined():
